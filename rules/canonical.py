@@ -1,10 +1,10 @@
 """Canonical forms of values (`rules.catalog`): one text per value, so that equal values are equal texts.
 
-Responsible for reading the usual spellings strictly and writing the canonical one; connectors and conversions share it.
-Must not know fields, mappings or connectors.
+Responsible for reading the usual spellings strictly and writing the canonical one; connectors and conversions share
+it. Must not know fields, mappings or connectors.
 
-Dates and timestamps outside the years 1 to 9999, and `infinity`, have no usual spelling: conversions between like types
-leave them as their app wrote them.
+Dates and timestamps outside the years 1 to 9999, and `infinity`, have no usual spelling: conversions between like
+types leave them as their app wrote them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from uuid import UUID
 
 
 class InvalidValueError(Exception):
-    """A value that cannot be converted or does not fit. For people: what is wrong (`reason`), what would do (`allowed`)."""
+    """A value that cannot be converted or does not fit: what is wrong (`reason`), and what would do (`allowed`)."""
 
     def __init__(self, reason: str, allowed: str = "") -> None:
         super().__init__(f"{reason}; allowed: {allowed}" if allowed else reason)
@@ -138,7 +138,7 @@ def canonical_timestamp(text: str, zone: bool = True) -> str:
 
 
 def canonical_time(text: str, zone: bool = False) -> str:
-    """The canonical form of a time of day. A type with zone keeps the offset (none: `+00:00`); one without holds UTC."""
+    """The canonical form of a time of day. A type with zone keeps the offset (none: `+00:00`), another holds UTC."""
     text = text.strip()
     match = _TIME.fullmatch(text)
     if match is None:

@@ -1,7 +1,7 @@
 """Identifiers: what makes two records the same person, company or thing (semantics, section 2).
 
-Responsible for the normal form of an identifier per type; two are equal when their normal forms are. Must not
-know records, syncs or indexes. Runs for every record that passes, so the common forms take a fast path.
+Responsible for the normal form of an identifier per type; two are equal when their normal forms are. Must not know
+records, syncs or indexes. Runs for every record that passes, so the common forms take a fast path.
 """
 
 from __future__ import annotations

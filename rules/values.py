@@ -6,13 +6,13 @@ conversion is compiled once per mapping; one between like types costs a call tha
 The choices, where semantics leaves one:
 
 - **Writing** (`forward`, `back`): a number is rounded to the target's scale, a time to its fraction, half up, as
-  databases do; a text that is too long, a number with too many digits, an option that does not exist are refused with
-  `InvalidValueError`. Nothing is cut off.
+  databases do; a text that is too long, a number with too many digits, an option that does not exist are refused
+  with `InvalidValueError`. Nothing is cut off.
 - **Comparing** (`same`): as if each side had stored the other's value in its own type: there a text is cut at the
   length, and a time may have been cut where we would round. Another order of options is no difference.
 - A type without a zone holds UTC; a date is the day in UTC, and as a time stamp its midnight.
-- A text reads strictly as a number, date, UUID or JSON; as a boolean it may be true/false, yes/no, on/off, t/f, y/n, 1/0
-  in any case.
+- A text reads strictly as a number, date, UUID or JSON; as a boolean it may be true/false, yes/no, on/off, t/f,
+  y/n, 1/0 in any case.
 - A list converts to a list only, element by element; bytes to bytes only.
 """
 
