@@ -61,8 +61,8 @@ def create() -> None:
     except ImportError:
         version = "python%d.%d" % sys.version_info[:2]
         sys.exit(
-            "setup: %s cannot make virtual environments: its module `venv` is not complete. On Debian and Ubuntu install "
-            "the package %s-venv (or python3-venv), or name another Python: make PYTHON=python3.12"
+            "setup: %s cannot make virtual environments: its module `venv` is not complete. On Debian and Ubuntu "
+            "install the package %s-venv (or python3-venv), or name another Python: make PYTHON=python3.12"
             % (sys.executable, version)
         )
     run(sys.executable, "-m", "venv", "--clear", str(VENV), failing="could not create %s; see above" % VENV)

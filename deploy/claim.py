@@ -1,0 +1,100 @@
+"""A server's folder belongs to one process at a time.
+
+Responsible for who may start a server on a folder, and for waiting until the server of a process that died is gone.
+Must not know which server it is.
+
+Two locks, both `flock`, which the kernel drops with the last process that holds them, so nothing is left behind by a
+crash: `owner.lock` is held by the process that started the server, `server.lock` by the server itself and its guardian.
+So a second start is refused at once while the owner lives, and waits a little where the owner was killed and the server
+is still closing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from deploy.errors import InUseError
+
+# A killed owner's server has this long to close; it is the sum of the longest stop steps, and some air.
+CLOSING_SECONDS = 45.0
+_POLL_SECONDS = 0.05
+
+
+class Claim:
+    """The right to run the server of one folder."""
+
+    def __init__(self, folder: Path, server: str) -> None:
+        self._folder = folder
+        self._server = server
+        self._owner: int | None = None
+        self._guard: int | None = None
+
+    async def take(self) -> int:
+        """Take it; returns the descriptor that the server must keep open. InUseError if another process has it."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        owner = _open(self._folder / "owner.lock")
+        try:
+            if not _lock(owner):
+                raise InUseError(
+                    f"{self._server} in {self._folder} is in use by {_who(owner)}.",
+                    "Stop that one first (Ctrl-C in its terminal), or choose another home with --home.",
+                )
+            os.ftruncate(owner, 0)
+            os.pwrite(owner, f"{os.getpid()}\n".encode(), 0)
+            guard = _open(self._folder / "server.lock")
+            try:
+                await self._until_closed(guard)
+            except BaseException:
+                os.close(guard)
+                raise
+        except BaseException:
+            os.close(owner)
+            raise
+        self._owner, self._guard = owner, guard
+        return guard
+
+    def hand_over(self) -> None:
+        """The server runs and holds its lock itself: it now lasts exactly as long as the server."""
+        if self._guard is not None:
+            os.close(self._guard)
+            self._guard = None
+
+    def release(self) -> None:
+        """Give the folder free. Harmless if it was not taken."""
+        self.hand_over()
+        if self._owner is not None:
+            os.close(self._owner)
+            self._owner = None
+
+    async def _until_closed(self, guard: int) -> None:
+        deadline = time.monotonic() + CLOSING_SECONDS
+        while not _lock(guard):
+            if time.monotonic() > deadline:
+                raise InUseError(
+                    f"{self._server} in {self._folder} still runs, though the process that started it is gone.",
+                    f"It was asked to close {CLOSING_SECONDS:.0f} s ago. Find it in the list of processes and end it.",
+                )
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _who(owner: int) -> str:
+    pid = os.pread(owner, 32, 0).decode(errors="replace").strip()
+    if pid == str(os.getpid()):
+        return "this very process"
+    return f"process {pid}" if pid else "another process"
