@@ -41,7 +41,8 @@ class Head(msgspec.Struct, frozen=True):
     """What a change message says before its rows; read without decoding them.
 
     `config`: the version of the configuration that it was captured under; 0: none.
-    `to`: the one connection that it is meant for; None: each that uses the object (or the account, where `object` is None).
+    `to`: the one connection that it is meant for; None: each that uses the object (the account, where `object` is
+    None).
     `errand`: the key of the errand that it carries out. With `resume` it got that far; without, it is done.
     `read`: as in the event.
     """
@@ -56,6 +57,7 @@ class Head(msgspec.Struct, frozen=True):
 
 
 ChangeEvent = Captured | ReadDone | LogStarted | Truncated | FieldsChanged | Marked | AccountState
+CHANGE_EVENTS: tuple[type[ChangeEvent], ...] = ChangeEvent.__args__
 Message = (
     ChangeEvent
     | Results

@@ -1,1 +1,1 @@
-"""The Faust app: the pipeline's topics, its state and its agents. What a sync means is decided in `rules/`, not here."""
+"""The Faust app: the pipeline's topics, its state and its agents. What a sync means is decided in `rules/`."""
