@@ -1,0 +1,28 @@
+"""The configuration: sync.yaml as models, and everything that is asked of the file.
+
+Responsible for what may be written, and for saying what is wrong with what is. Must not read files or the
+environment itself.
+"""
+
+from rules.config.models import (
+    AccountConfig,
+    BrokerConfig,
+    Installation,
+    MappingConfig,
+    Policy,
+    RecordKind,
+    SyncConfig,
+)
+from rules.config.problems import ConfigError, Problem
+
+__all__ = [
+    "AccountConfig",
+    "BrokerConfig",
+    "ConfigError",
+    "Installation",
+    "MappingConfig",
+    "Policy",
+    "Problem",
+    "RecordKind",
+    "SyncConfig",
+]
