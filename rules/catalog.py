@@ -18,11 +18,12 @@ texts, so that a value is exact, compares with `==`, and needs no tag in a topic
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
 Scalar = bool | int | str | None
-Value = Scalar | list["Value"]
+Value = Scalar | list[Any]  # of values; msgspec knows no recursive aliases
 
 
 class Kind(StrEnum):
