@@ -17,7 +17,7 @@ import os
 import time
 from pathlib import Path
 
-from deploy.errors import InUseError
+from deploy.errors import InUseError, StartFailedError
 
 # A killed owner's server has this long to close; it is the sum of the longest stop steps, and some air.
 CLOSING_SECONDS = 45.0
@@ -35,8 +35,7 @@ class Claim:
 
     async def take(self) -> int:
         """Take it; returns the descriptor that the server must keep open. InUseError if another process has it."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        owner = _open(self._folder / "owner.lock")
+        owner = self._open("owner.lock")
         try:
             if not _lock(owner):
                 raise InUseError(
@@ -45,7 +44,7 @@ class Claim:
                 )
             os.ftruncate(owner, 0)
             os.pwrite(owner, f"{os.getpid()}\n".encode(), 0)
-            guard = _open(self._folder / "server.lock")
+            guard = self._open("server.lock")
             try:
                 await self._until_closed(guard)
             except BaseException:
@@ -70,6 +69,16 @@ class Claim:
             os.close(self._owner)
             self._owner = None
 
+    def _open(self, name: str) -> int:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            return os.open(self._folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StartFailedError(
+                f"{self._server} cannot use the folder {self._folder}: {error.strerror}.",
+                "If it was made by another user (root, say), run Tandem as that user, or choose another home with --home.",
+            ) from error
+
     async def _until_closed(self, guard: int) -> None:
         deadline = time.monotonic() + CLOSING_SECONDS
         while not _lock(guard):
@@ -79,10 +88,6 @@ class Claim:
                     f"It was asked to close {CLOSING_SECONDS:.0f} s ago. Find it in the list of processes and end it.",
                 )
             await asyncio.sleep(_POLL_SECONDS)
-
-
-def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _lock(descriptor: int) -> bool:

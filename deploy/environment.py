@@ -23,9 +23,13 @@ OLDEST = (3, 11)
 
 def digest() -> str:
     """Everything that, when it changes, asks for another install."""
-    made_from = hashlib.sha256()
-    for path in (LOCK, ROOT / "pyproject.toml", Path(__file__)):
-        made_from.update(path.read_bytes())
+    import tomllib  # not before the version was checked
+
+    made_from = hashlib.sha256(LOCK.read_bytes())
+    described = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    # Of pyproject.toml what installing reads; the settings of tools change often and ask for nothing.
+    installed = [described["build-system"], described["project"], described["tool"]["setuptools"]]
+    made_from.update(repr(installed).encode())
     # A moved checkout must be installed again: the environment's scripts and the project's path entry are absolute.
     made_from.update(str(ROOT).encode())
     return made_from.hexdigest()

@@ -87,7 +87,7 @@ class EmbeddedPostgres(EmbeddedServer):
     # ---------------------------------------------------------------- what EmbeddedServer asks for
 
     async def _prepare(self) -> None:
-        self._identity = reach.identity_for_server()
+        self._identity = reach.identity_for_server((self._elsewhere() or self.folder) / "data")
         self._programs = await self._reachable_programs()
         self._password = self._read_password()
         data = await self._data()
@@ -134,8 +134,8 @@ class EmbeddedPostgres(EmbeddedServer):
         if not await reach.can_run(self._identity, str(copy / "bin" / "postgres"), "--version"):
             raise StartFailedError(
                 f"The user {self._identity.name} cannot execute PostgreSQL, neither {server} nor a copy in {copy}.",
-                f"May programs be executed in {reach.COMMON} (mount option noexec)? Does a library lack? Try it as that "
-                "user, or run Tandem as an ordinary user.",
+                "May programs be executed there (mount option noexec)? Is a library missing? Try it as that user, or run "
+                "Tandem as an ordinary user.",
             )
         return copy
 

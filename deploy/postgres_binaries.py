@@ -30,7 +30,7 @@ VERSIONS = (14, 15, 16, 17, 18)
 
 @dataclass(frozen=True, slots=True)
 class Binaries:
-    """`prefix` holds bin, lib, share; `siblings` are trees that its libraries expect beside it; `label` names the build."""
+    """`prefix` holds bin, lib, share; `siblings`: trees its libraries expect beside it; `label` names the build."""
 
     prefix: Path
     siblings: tuple[Path, ...]
@@ -48,9 +48,10 @@ async def binaries(version: int) -> Binaries:
             f"There are no programs of PostgreSQL {version} to embed.",
             f"Choose one of {', '.join(map(str, VERSIONS))}.",
         )
-    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+    here = f"{platform.system()} {platform.machine()}"
+    if here != "Linux x86_64":
         raise StartFailedError(
-            f"PostgreSQL {version} is embedded on Linux for x86_64 only; this is {platform.system()} {platform.machine()}.",
+            f"PostgreSQL {version} is embedded on Linux x86_64 only; this is {here}.",
             f"Choose {' or '.join(map(str, _IN_WHEEL))}, which come as a wheel.",
         )
     folder = artifacts.cache_folder() / "postgres"

@@ -4,14 +4,14 @@ Responsible for who that user is, what it can reach, and for a place of its own 
 know which server it is.
 
 A checkout or a home may lie below a folder that this user cannot enter (a home folder with mode 0700, as root's is).
-Then the programs are copied to, and the data kept in, a folder below /var/tmp, which survives a restart of the machine.
-Root owns that folder and nobody else may write to it; one that is not so is refused, since anybody may make folders in
-/var/tmp.
+Then the programs are copied to, and the data kept in, a folder of root's below /var/lib, or below /var/tmp where that
+cannot be written. (/var/tmp is the second choice because systems clear it of files that nobody touched for a month.)
+Root owns the folder and nobody else may write to it; one that is not so is refused, since anybody may make folders in
+/var/tmp. The user's own home is no such place: what root does in a folder of another user, that user can bend.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import pwd
@@ -24,13 +24,16 @@ from deploy.errors import StartFailedError
 from deploy.process import Command, Identity, Process
 
 _CANDIDATES = ("postgres", "nobody")
-COMMON = Path("/var/tmp")  # noqa: S108 - checked below before anything in it is trusted
+_COMMON = (Path("/var/lib"), Path("/var/tmp"))  # noqa: S108 - checked below before anything in it is trusted
 
 
-def identity_for_server() -> Identity | None:
-    """Whom to run the server as; None if this process is not root and runs it itself."""
+def identity_for_server(data: Path) -> Identity | None:
+    """Whom to run the server as: the owner of its data, if it has any; None if this process is not root."""
     if os.geteuid() != 0:
         return None
+    if data.exists() and data.stat().st_uid != 0:
+        owner = data.stat()
+        return Identity(_name_of(owner.st_uid), owner.st_uid, owner.st_gid)
     known = {entry.pw_name: entry for entry in pwd.getpwall()}
     ordinary = sorted(entry.pw_name for entry in known.values() if entry.pw_uid != 0 and entry.pw_gid != 0)
     for name in (*_CANDIDATES, *ordinary):
@@ -41,6 +44,13 @@ def identity_for_server() -> Identity | None:
         "PostgreSQL refuses to run as root, and this machine has no other user.",
         "Add one (useradd --system postgres), or run Tandem as an ordinary user.",
     )
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 async def can_run(identity: Identity, *argv: str) -> bool:
@@ -62,19 +72,26 @@ async def can_enter(identity: Identity, folder: Path) -> bool:
 
 def place_of(identity: Identity) -> Path:
     """The folder of our own that this user can always reach; made if missing, refused if not ours."""
-    place = COMMON / f"tandem-{identity.name}"
-    try:
-        place.mkdir(mode=0o755)
-        place.chmod(0o755)  # whatever the umask
-    except FileExistsError:
-        pass
-    found = place.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise StartFailedError(
-            f"{place} is not a folder that belongs to this user alone, so programs in it cannot be trusted.",
-            "Somebody else made it. Look at what is in it, remove it, and start again.",
-        )
-    return place
+    reasons = []
+    for common in _COMMON:
+        place = common / f"tandem-{identity.name}"
+        try:
+            place.mkdir(mode=0o755, exist_ok=True)
+            found = place.lstat()
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+                raise StartFailedError(
+                    f"{place} is not a folder that only this user may write to, so programs in it cannot be trusted.",
+                    "Somebody else made it. Look at what is in it, remove it, and start again.",
+                )
+            place.chmod(0o755)  # whatever the umask
+        except OSError as error:
+            reasons.append(f"{place}: {error.strerror}")
+        else:
+            return place
+    raise StartFailedError(
+        f"The user {identity.name}, whom the server must run as, has no place it can reach ({'; '.join(reasons)}).",
+        "Let it enter the folders on the way to the checkout and to --home, or run Tandem as an ordinary user.",
+    )
 
 
 def data_place(identity: Identity, home: Path) -> Path:
@@ -121,4 +138,4 @@ async def run_as(identity: Identity | None, argv: tuple[str, ...], output: Path)
     try:
         return await process.wait()
     finally:
-        await asyncio.shield(process.stop())
+        await process.stop()

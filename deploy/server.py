@@ -123,10 +123,14 @@ class EmbeddedServer(ABC):
         log_ends = {file: file.stat().st_size for file in self._log_files() if file.exists()}
         self._process = process = await Process.start(self._command(lock))
         deadline = time.monotonic() + START_SECONDS
-        while process.returncode is None and time.monotonic() < deadline:
-            if await self._answers():
-                return True
-            await asyncio.wait({asyncio.ensure_future(process.wait())}, timeout=_POLL_SECONDS)
+        over = asyncio.create_task(process.wait())
+        try:
+            while not over.done() and time.monotonic() < deadline:
+                if await self._answers():
+                    return True
+                await asyncio.wait({over}, timeout=_POLL_SECONDS)
+        finally:
+            over.cancel()
         ended = process.returncode is not None
         status = await process.stop()
         if ended and not last and not all(ports.is_free(port) for port in self._ports.values()):
