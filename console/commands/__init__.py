@@ -1,0 +1,1 @@
+"""One module per group of commands: options and arguments in, a few lines of calls, tables and sentences out."""

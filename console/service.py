@@ -1,0 +1,182 @@
+"""What the command line and the web console show: answers in the JSON shapes of the contract, out of the read model.
+
+Responsible for these shapes. Must not know how they are printed, nor how the read model is filled.
+
+The applied configuration lies in the read model too, so that a sync that has only just been applied is known, its
+accounts come in the order in which the file names them, and names that do not exist are refused without asking Kafka.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+from console.errors import FailedError, WrongUseError, unknown
+from console.home import Home, Running
+from console.readmodel.reader import Reader, RecordFilter, RecordRow
+from console.times import iso
+from rules.events import SyncRow
+
+Json = dict[str, Any]
+COUNTS = ("in_sync", "failing", "excluded", "pending")
+
+
+class Service:
+    """Questions about an installation, answered as of when the read model last was current."""
+
+    def __init__(self, reader: Reader, running: Running | None) -> None:
+        self.reader, self.running = reader, running
+
+    @classmethod
+    def open(cls, home: Home) -> Service:
+        """Over the read model of a home. Raises `FailedError` where there is none yet."""
+        reader = Reader.open(home.read_model)
+        if reader is None:
+            if home.is_taken():
+                raise FailedError("tandem up is still coming up on this home.", "Ask again in a few seconds.")
+            raise FailedError(
+                f"Nothing has run on {home.path} yet, so there is nothing to show.",
+                "Start the engine with `tandem up`, or name the folder of the one you mean with --home.",
+            )
+        return cls(reader, home.running())
+
+    def close(self) -> None:
+        """Gives the read model back."""
+        self.reader.close()
+
+    # ------------------------------------------------------------ what there is
+
+    @cached_property
+    def configuration(self) -> Json:
+        """The applied configuration: `version`, `document`, `off`, `catalogs`; empty where none has been."""
+        text = self.reader.meta("configuration")
+        found: Json = json.loads(text) if text else {}
+        return found
+
+    @cached_property
+    def rows(self) -> dict[str, SyncRow]:
+        """The state of each sync that a worker has reported on."""
+        return self.reader.syncs()
+
+    @cached_property
+    def between(self) -> dict[str, tuple[str, ...]]:
+        """The accounts of every sync, in the order of the file; the syncs in their order there."""
+        applied = (self.configuration.get("document") or {}).get("syncs") or {}
+        found = {name: tuple(sync["between"]) for name, sync in applied.items()}
+        for name, row in self.rows.items():
+            found.setdefault(name, tuple(row.connection.split("~")))
+        return found
+
+    @property
+    def as_of(self) -> float | None:
+        """When the read model last held all that the topics held; seconds since 1970."""
+        text = self.reader.meta("as_of")
+        return None if text is None else float(text)
+
+    def known(self, sync: str | None) -> list[str]:
+        """The syncs meant: that one, or all. Raises `WrongUseError` for one that does not exist."""
+        if sync is None:
+            return list(self.between)
+        if sync not in self.between:
+            raise unknown("sync", sync, self.between)
+        return [sync]
+
+    # ------------------------------------------------------------ answers
+
+    def status(self, sync: str | None = None) -> Json:
+        """The document of `tandem status --json`."""
+        return {"endpoints": self.endpoints(), "syncs": [self._sync_status(name) for name in self.known(sync)]}
+
+    def endpoints(self) -> Json:
+        """Where the running engine can be asked; nulls and an empty list where none runs here."""
+        running = self.running
+        return {
+            "console": running.console if running else None,
+            "metrics": [worker.metrics for worker in running.workers if worker.metrics] if running else [],
+        }
+
+    def records(self, wanted: RecordFilter, limit: int | None = None) -> Iterator[Json]:
+        """The entries of `tandem records --json`, one at a time."""
+        for row in self.reader.records(wanted, self.known(wanted.sync), limit):
+            yield self._record(row)
+
+    def count(self, wanted: RecordFilter) -> int:
+        """How many records `records` would give without a limit."""
+        return self.reader.count(wanted, self.known(wanted.sync))
+
+    def failures(self, sync: str | None = None, samples: int | None = None) -> Json:
+        """The document of `tandem failures --json`: per sync and category how many, and (at most `samples`) records."""
+        groups: list[Json] = []
+        for name in self.known(sync):
+            for category, count in self.reader.categories(name):
+                wanted = RecordFilter(sync=name, status="failing", category=category)
+                records = list(self.records(wanted, samples))
+                groups.append({"sync": name, "category": category, "count": count, "records": records})
+        return {"failures": groups}
+
+    def find(self, sync: str, reference: str) -> RecordRow:
+        """The record that `account:id`, or an id alone, names. Raises `WrongUseError` where none or several do."""
+        self.known(sync)
+        account, colon, record_id = reference.partition(":")
+        if colon and account in self.between[sync]:
+            found = self.reader.find(sync, record_id, account)
+        else:
+            found = self.reader.find(sync, reference)
+        if not found:
+            accounts = " or ".join(f"{name}:ID" for name in self.between[sync])
+            raise WrongUseError(
+                f"There is no record {reference} in {sync}.",
+                f"Name it by its id on either side: {accounts}. By its values it is found with"
+                f" `tandem records {sync} --search TEXT`.",
+            )
+        if len({row.key for _, row in found}) > 1:
+            meant = " and ".join(f"{account}:{record_id if colon else reference}" for account, _ in found)
+            raise WrongUseError(
+                f"{reference} is the id of several records of {sync}.", f"Say which one you mean: {meant}."
+            )
+        return found[0][1]
+
+    # ------------------------------------------------------------ shapes
+
+    def _sync_status(self, name: str) -> Json:
+        row = self.rows.get(name)
+        if row is None:
+            row = SyncRow(sync=name, connection="~".join(sorted(self.between[name])), state="initial")
+        state = row.state
+        if name in self.configuration.get("off", ()):
+            state = "off"
+        found: Json = {"sync": name, "state": state}
+        found |= {count: row.counts.get(count, 0) for count in COUNTS}
+        found["lag_seconds"] = self._lag(row)
+        found["initial"] = {
+            "read": {account: row.read.get(account, 0) for account in self.between[name]},
+            "matched": row.matched,
+            "created": row.created,
+            "remaining": row.remaining,
+        }
+        found["reason"] = row.reason or None
+        found["accounts_down"] = dict(row.accounts)
+        return found
+
+    def _lag(self, row: SyncRow) -> float:
+        """How long the oldest change that is still on its way has been under way, as far as is known."""
+        if not row.oldest:
+            return 0.0
+        now = time.time() if self.running else (self.as_of or row.oldest)
+        return round(max(0.0, now - row.oldest), 3)
+
+    def _record(self, row: RecordRow) -> Json:
+        found: Json = {
+            "sync": row.sync,
+            "status": row.status,
+            "category": row.category,
+            "message": row.message,
+            "remedy": row.remedy,
+            "since": iso(row.since),
+        }
+        for account in self.between[row.sync]:
+            found[account] = row.sides.get(account)
+        return found
