@@ -94,7 +94,9 @@ class Object(msgspec.Struct, frozen=True, omit_defaults=True):
     unique: tuple[tuple[str, ...], ...] = ()  # unique rules over fields, the key not included
     capabilities: Capabilities = Capabilities()
     native: str = ""  # the app's own name: "public.contacts"
-    problems: tuple[str, ...] = ()  # why it cannot be synced, and how to mend it ("has no primary key: …"); empty: it can
+    problems: tuple[
+        str, ...
+    ] = ()  # why it cannot be synced, and how to mend it ("has no primary key: …"); empty: it can
 
     def field(self, name: str) -> Field | None:
         """The field of that name."""

@@ -1,13 +1,42 @@
-"""The one entry of the pure core: `decide`. What it is given, what it answers, and the view of the state that it reads."""
+"""The one entry of the pure core: `decide`. What it is given, what it answers, and the view of the state that it reads.
+
+Total, synchronous, deterministic: time, ids and order arrive in the events, so that a replay decides the same again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import msgspec
 
-from rules.events import AccountOrder, DeadLetter, Event, HistoryRow, StatusRow, SyncRow, Tick
+from rules import answers, initial, marks, orders, upkeep
+from rules.draft import Draft, load_connection
+from rules.events import (
+    AccountOrder,
+    AccountState,
+    Captured,
+    Clock,
+    DeadLetter,
+    Event,
+    FieldsChanged,
+    HistoryRow,
+    LogStarted,
+    Marked,
+    Order,
+    ReadDone,
+    ReadRecords,
+    Results,
+    Row,
+    StatusRow,
+    SyncRow,
+    Tick,
+    Truncated,
+)
+from rules.plan import compile_connection
+from rules.records import receive
+from rules.state import CONNECTION, index_changes
+from rules.work import current
 
 
 class View(Protocol):
@@ -48,11 +77,125 @@ class Envelope(msgspec.Struct, frozen=True):
     now: float  # the message's time stamp, seconds since 1970
 
 
-def decide(view: View, event: Event, envelope: Envelope, applied: dict[int, bytes]) -> Decision:
-    """The whole of the semantics. `applied`: documents of applied configurations by version, for the order `apply`. Total and deterministic."""
-    raise NotImplementedError
+def decide(view: View, event: Event, envelope: Envelope) -> Decision:
+    """The whole of the semantics: what `event` changes in the connection whose state `view` shows."""
+    connection = load_connection(view.get(CONNECTION), envelope.connection)
+    rules = compile_connection(connection.document)
+    draft = Draft(view, connection, rules, envelope.offset, envelope.now)
+    _dispatch(draft, event)
+    for name in draft.rules.syncs:
+        if draft.loaded(name):
+            initial.settle(draft, draft.rules.syncs[name])
+    if connection.marks:
+        marks.answer(draft)
+    statuses = draft.statuses()
+    syncs = draft.sync_rows()
+    return Decision(
+        draft.state(),
+        draft.indexes(),
+        draft.account_orders(),
+        draft.ticks,
+        statuses,
+        syncs,
+        draft.history,
+        draft.dead_letters,
+    )
 
 
-def index_changes(key: bytes, old: bytes | None, new: bytes | None) -> dict[bytes, bytes | None]:
-    """The index entries to put and delete when the state entry `key` goes from `old` to `new`."""
-    raise NotImplementedError
+def _dispatch(draft: Draft, event: Event) -> None:
+    match event:
+        case Captured():
+            _captured(draft, event)
+        case Results():
+            answers.results(draft, event)
+        case Tick():
+            _tick(draft, event)
+        case Clock():
+            upkeep.clock(draft)
+        case ReadDone():
+            initial.read_done(draft, event)
+        case Order(action="wait"):
+            marks.ordered(draft, event)
+        case Order():
+            draft.cause = f"order {event.action} {event.id}"
+            orders.order(draft, event)
+        case Marked():
+            marks.marked(draft, event)
+        case AccountState(up=True):
+            answers.account_up(draft, event.account)
+        case AccountState():
+            answers.account_down(draft, event.account, event.reason)
+        case LogStarted():
+            upkeep.log_started(draft, event)
+        case Truncated():
+            upkeep.truncated(draft, event)
+        case FieldsChanged():
+            upkeep.fields_changed(draft, event)
+        case _:
+            assert_never(event)
+
+
+def _captured(draft: Draft, event: Captured) -> None:
+    uses = draft.rules.uses.get((event.account, event.object), ())
+    if not uses:
+        return
+    reading: tuple[str, str] | None = None
+    if event.read is not None:
+        sync = next((one.name for one, _ in uses if event.read.startswith(f"{one.name}#")), None)
+        if sync is None:
+            return
+        read = draft.sync(sync).reads.get(event.account)
+        if read is None or read.id != event.read:
+            return  # a page of a read that was replaced
+        read.rows += len(event.rows)
+        draft.sync(sync).changed = True
+        reading = (sync, event.read)
+    draft.prefetch(event.account, event.object, (row.id for row in event.rows))
+    if event.read is None:
+        _prefetch_links(draft, event)
+    unread = [row.id for row in event.rows if _receive(draft, event, row, reading)]
+    if unread:
+        draft.orders.append(ReadRecords(draft.connection.name, event.account, event.object, tuple(unread)))
+
+
+def _receive(draft: Draft, event: Captured, row: Row, reading: tuple[str, str] | None) -> bool:
+    where = "read" if reading or not row.committed_at else "log"
+    draft.cause = f"{where} {event.account}:{row.id}@{row.version.position:x}"
+    return receive(draft, event.account, event.object, row, reading) is not None
+
+
+def _prefetch_links(draft: Draft, event: Captured) -> None:
+    keys = []
+    for row in event.rows:
+        image = draft.image(event.account, event.object, row.id)
+        if image is not None:
+            keys += [(name, seat.link) for name, seat in image.seats.items() if seat.link is not None]
+    draft.prefetch_links(keys)
+
+
+def _tick(draft: Draft, event: Tick) -> None:
+    found = current(draft, event)
+    if found is None:
+        return
+    name, _ = found
+    draft.cause = f"work {name}"
+    if name.startswith(orders.FORGET):
+        orders.go_on_forgetting(draft, event.sync, name)
+        return
+    sync = draft.rules.syncs.get(event.sync)
+    if sync is None:
+        return
+    match name.split(" ")[0]:
+        case "stage":
+            initial.go_on(draft, sync)
+        case "waiting":
+            upkeep.go_on_waiting(draft, sync, name)
+        case "restore":
+            orders.go_on_restoring(draft, sync, name)
+        case "retry":
+            orders.go_on_retrying(draft, sync, name)
+        case _:
+            orders.go_on_with_rules(draft, sync, name)
+
+
+__all__ = ["Decision", "Envelope", "View", "decide", "index_changes"]

@@ -108,8 +108,10 @@ class Results(msgspec.Struct, frozen=True, tag="results"):
 class Order(msgspec.Struct, frozen=True, tag="order"):
     """What a person (or `apply`) asks of a connection.
 
-    `action`: apply (argument `version`: of the configuration) | restore | retry | resync | confirm | delete | reject (a message that could not be decoded).
-    `records`: references `account:id`; empty: all that the action covers. `arguments`: the action's own, as texts.
+    `action`: apply | restore | retry | resync | confirm | delete | wait.
+    `apply` has the arguments `version` (of the configuration) and `document` (JSON: `{"connection", "syncs", "catalogs"}`, as `rules.plan` reads it).
+    `restore` has `into` (an account), `retry` perhaps `category`, `wait` the `mark`.
+    `records`: references `account:id`, or ids alone; empty: all that the action covers.
     """
 
     id: str
@@ -130,7 +132,19 @@ class Clock(msgspec.Struct, frozen=True, tag="clock"):
     """Time has passed; `now` of the envelope says how late it is."""
 
 
-Event = Captured | ReadDone | LogStarted | Truncated | FieldsChanged | Marked | AccountState | Results | Order | Tick | Clock
+Event = (
+    Captured
+    | ReadDone
+    | LogStarted
+    | Truncated
+    | FieldsChanged
+    | Marked
+    | AccountState
+    | Results
+    | Order
+    | Tick
+    | Clock
+)
 
 # ---------------------------------------------------------------- out: what a decision asks for
 
@@ -267,5 +281,3 @@ class DeadLetter(msgspec.Struct, frozen=True, tag="dead_letter"):
     partition: int | None = None
     offset: int | None = None
     raw: bytes | None = None
-
-

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -28,6 +28,7 @@ from pydantic import (
 from rules.canonical import shown
 from rules.catalog import Scalar
 from rules.config.entries import Entry, normalised
+from rules.config.problems import Place
 from rules.faults import fault
 from rules.filters import Filter, ScalarValue
 from rules.identifiers import IdentifierType
@@ -63,7 +64,7 @@ def _strictly_boolean(value: Any) -> Any:
         return value
     if value in ("true", "false"):
         return value == "true"
-    raise fault(f"it must be true or false, not {shown(value)}", "write true or false, without quotes")
+    raise fault(f"{{key}} must be true or false, not {shown(value)}", "write true or false, without quotes")
 
 
 def _whole(value: Any) -> Any:
@@ -71,7 +72,7 @@ def _whole(value: Any) -> Any:
         return value
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
         return int(value)
-    raise fault(f"it must be a whole number, not {shown(value)}", "write a number such as 100")
+    raise fault(f"{{key}} must be a whole number, not {shown(value)}", "write a number such as 100")
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -163,7 +164,7 @@ class SyncConfig(Model):
     )
     direction: str = Field(default="both", description='both, or "to ACCOUNT": the only account that is written to.')
     default: str = Field(
-        description="The account that wins discrepancies and conflicts. Required if the direction is both; else the source."
+        description="Wins discrepancies and conflicts. Required when the direction is both; else it is the source."
     )
     require_identifier: Bool = Field(
         default=False,
@@ -266,7 +267,7 @@ def writes(direction: str, accounts: tuple[str, str]) -> tuple[bool, bool]:
 
 
 class AccountConfig(Model):
-    """A configured instance of an app. `settings` are the connector's own keys, which it checks; they may be secret."""
+    """A configured instance of an app. `settings` are the connector's own keys; they may hold secrets."""
 
     connector: NonBlank = Field(description="The app: postgres, hubspot, or that of another installed connector.")
     objects: dict[str, dict[str, Any]] = Field(
@@ -343,13 +344,6 @@ class BrokerConfig(Model):
         return tuple(server if re.search(r":[0-9]+$", server) else f"{server}:9092" for server in listed)
 
 
-class Place(NamedTuple):
-    """Where something stands in a file, counted from 1."""
-
-    line: int
-    column: int
-
-
 class Installation(Model):
     """The whole file."""
 
@@ -363,7 +357,7 @@ class Installation(Model):
     )
     retention: Duration = Field(
         default=timedelta(days=30),
-        description="How long the topics keep what is consumed; so far back reach explain and restore --replay. Default: 30d.",
+        description="How long the topics keep what is consumed: as far back as explain and restore --replay reach.",
     )
     accounts: dict[str, AccountConfig] = Field(description="The accounts, by name.", min_length=1)
     syncs: dict[str, SyncConfig] = Field(default={}, description="The syncs, by name.")

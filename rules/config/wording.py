@@ -1,0 +1,191 @@
+"""From the faults that pydantic and the models find to sentences for people.
+
+Responsible for naming the part of the file that is meant, and for the wording of what any field may get wrong. Must not know what a sync means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from rules.canonical import shown
+from rules.config.entries import OPTIONS
+from rules.config.models import AccountConfig, BrokerConfig, Installation, Sasl, SyncConfig, Tls
+from rules.config.problems import did_you_mean, listed
+from rules.config.tree import Path
+from rules.faults import FAULT
+
+
+class Finding(NamedTuple):
+    """A fault with the path to the part of the file that is meant; `key`: its key rather than its value."""
+
+    path: Path
+    message: str
+    remedy: str
+    key: bool = False
+
+
+def where(path: Path) -> str:
+    """A part of the file in words."""
+    match path:
+        case ("accounts", name):
+            return f"account '{name}'"
+        case ("accounts", name, "objects", object_name, *_):
+            return f"object '{object_name}' of account '{name}'"
+        case ("accounts", name, *_):
+            return f"account '{name}'"
+        case ("syncs", name, "mapping", int(index), *_):
+            return f"entry {index + 1} of the mapping of sync '{name}'"
+        case ("syncs", name, "filters", *_):
+            return f"the filters of sync '{name}'"
+        case ("syncs", name, *_):
+            return f"sync '{name}'"
+        case ("broker", *_):
+            return "'broker'"
+        case _:
+            return "the file"
+
+
+def findings(error: ValidationError, data: Any, base: Path = (), known: Iterable[str] | None = None) -> list[Finding]:
+    """What a validation found, in terms of the file. `data` is what was validated, `base` its path, `known` its keys."""
+    found: list[Finding] = []
+    for detail in error.errors(include_url=False):
+        if detail["type"] == FAULT:
+            found += _own(detail, data, base)
+        else:
+            found.append(_general(detail, data, base, known))
+    return list(dict.fromkeys(found))
+
+
+def _own(detail: ErrorDetails, data: Any, base: Path) -> list[Finding]:
+    path, rest = _walk(detail["loc"], data)
+    here = (*base, *path)
+    named = f"'{here[-1]}' in {where(here[:-1])}" if here and isinstance(here[-1], str) else where(here)
+    return [
+        Finding(
+            (*here, *fault.at),
+            fault.message.replace("{key}", named).replace("{where}", where(here)),
+            fault.remedy,
+            fault.key,
+        )
+        for fault in detail["ctx"]["faults"]
+    ]
+
+
+def _walk(location: tuple[int | str, ...], data: Any) -> tuple[Path, tuple[int | str, ...]]:
+    """The part of a location that leads through the data, and what is left. pydantic mixes names of its own into locations."""
+    path: list[str | int] = []
+    rest: list[int | str] = []
+    for step in location:
+        if isinstance(data, Mapping) and step in data:
+            data = data[step]
+        elif isinstance(data, (list, tuple)) and isinstance(step, int) and step < len(data):
+            data = data[step]
+        else:
+            rest.append(step)
+            continue
+        path.append(step)
+        rest.clear()
+    return tuple(path), tuple(rest)
+
+
+def _general(detail: ErrorDetails, data: Any, base: Path, known: Iterable[str] | None) -> Finding:
+    kind = detail["type"]
+    path, rest = _walk(detail["loc"], data)
+    here = (*base, *path)
+    if kind == "extra_forbidden":
+        remedy = did_you_mean(str(here[-1]), known if known and len(path) == 1 else keys_of(here[:-1]), "it may have")
+        return Finding(here, f"unknown key '{here[-1]}' in {where(here[:-1])}", remedy, key=True)
+    if kind == "missing":
+        name = str(detail["loc"][-1])
+        return Finding((*here, name), f"{where(here)} has no '{name}'", _EXAMPLES.get(name, f"add {name}: …"), key=True)
+    name = str(here[-1]) if here else ""
+    named = f"'{name}' in {where(here[:-1])}" if isinstance(here[-1] if here else 0, str) else where(here)
+    return Finding(here, *_wrong(kind, named, name, detail))
+
+
+def _wrong(kind: str, named: str, name: str, detail: ErrorDetails) -> tuple[str, str]:
+    """What is wrong with a value, and what to write."""
+    value, context = detail["input"], detail.get("ctx", {})
+    example = _EXAMPLES.get(name, "")
+    match kind:
+        case "enum" | "literal_error":
+            options = [part.strip("' ") for part in str(context["expected"]).replace(" or ", ", ").split(", ")]
+            return f"{named} cannot be {shown(value)}", did_you_mean(str(value), options, "write one of")
+        case "string_type" if isinstance(value, (bool, int, float)):
+            return f"{named} must be a text, not {shown(value)}", f'write it in quotes: "{value}"'
+        case "string_type":
+            return f"{named} must be a text, not {_kind_of(value)}", example or f"write {name}: …"
+        case "string_too_short" | "string_pattern_mismatch":
+            return f"{named} is empty", example or f"write {name}: …, or remove it"
+        case "dict_type" | "model_type" | "model_attributes_type" | "mapping_type":
+            return f"{named} must be a mapping of keys and values, not {_kind_of(value)}", example or "write key: value"
+        case "tuple_type" | "list_type":
+            return f"{named} must be a list, not {_kind_of(value)}", example or "put '- ' in front of each element"
+        case "too_short" | "too_long" if name == "between":
+            return f"{named} must name two accounts, not {context['actual_length']}", example
+        case "too_short":
+            return f"{named} is empty", example or "add at least one element"
+        case "greater_than_equal":
+            return f"{named} must be at least {context['ge']}, not {shown(value)}", f"write {name}: {context['ge']} or more"
+        case _:
+            return f"{named}: {detail['msg']}", example
+
+
+def _kind_of(value: Any) -> str:
+    if value is None:
+        return "empty"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    return "a list" if isinstance(value, (list, tuple)) else shown(value)
+
+
+_EXAMPLES = {
+    "accounts": "write accounts: {crm: {connector: postgres, url: …}}",
+    "connector": "write connector: postgres",
+    "between": "write between: {crm: contacts, shop: customers}",
+    "mapping": "write mapping: and below it one entry per pair of fields: - {crm: email, shop: mail}",
+    "default": "write default: and the account that wins when the two differ",
+    "filters": "write filters: {crm: [{field: country, op: eq, value: ES}]}",
+    "syncs": "write syncs: {contacts: {between: …, default: …, mapping: …}}",
+    "broker": "write broker: kafka://host:9092",
+    "field": "write field: and the name of the field",
+    "op": "write op: eq, or another comparison",
+    "any": "write any: [{field: …, op: …}, …]",
+    "all": "write all: [{field: …, op: …}, …]",
+    "objects": "write objects: {contacts: {…}}",
+}
+
+
+def keys_of(path: Path) -> list[str]:
+    """The keys that a part of the file may have."""
+    match path:
+        case ():
+            return list(Installation.model_fields)
+        case ("accounts", _):
+            return [key for key in AccountConfig.model_fields if key != "settings"]
+        case ("syncs", _):
+            return list(SyncConfig.model_fields)
+        case ("syncs", _, "mapping", int()):
+            return list(OPTIONS)
+        case ("syncs", _, "filters", *_):
+            return ["field", "op", "value", "any", "all"]
+        case ("broker",):
+            return list(BrokerConfig.model_fields)
+        case ("broker", "tls"):
+            return list(Tls.model_fields)
+        case ("broker", "sasl"):
+            return list(Sasl.model_fields)
+        case _:
+            return []
+
+
+def unknown_account(name: str, known: Iterable[str]) -> str:
+    """The remedy for an account that does not exist."""
+    return did_you_mean(name, known, "the accounts are")
+
+
+__all__ = ["Finding", "findings", "keys_of", "listed", "unknown_account", "where"]

@@ -1,0 +1,217 @@
+"""How two records are brought to agree, field by field: semantics section 4, and nothing else.
+
+`merge` plans; it writes nothing and knows neither links nor commands. A field is compared with its bases, the values of each side when it was
+last reconciled, in that side's own representation; a field without bases is merged as at linking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingType
+from enum import StrEnum
+
+import msgspec
+
+from rules.catalog import Value
+from rules.plan import Mapping, Sync
+from rules.values import InvalidValueError, is_empty
+
+Values = MappingType[str, Value]
+
+
+class Rule(StrEnum):
+    """Why a field is written."""
+
+    FILL = "fill"  # at linking, one side was empty
+    DEFAULT_WINS = "default_wins"  # at linking, the sides differed
+    CHANGED = "changed"  # changed on one side
+    OVERWRITTEN = "overwritten"  # one way: the source is written over an edit of the target
+    CONFLICT = "conflict"  # changed on both sides
+    CONFLICT_EMPTY = "conflict_empty"  # changed on both sides, the default side's to empty
+
+
+class FieldWrite(msgspec.Struct, frozen=True):
+    """A field to write: `value` into `field` of `side` in place of `before`; `source` is the other side's value that it comes from."""
+
+    mapping: Mapping
+    side: int
+    value: Value
+    source: Value
+    before: Value
+    rule: Rule
+
+    @property
+    def field(self) -> str:
+        """The field written."""
+        return self.mapping.fields[self.side]
+
+
+class FieldProblem(msgspec.Struct, frozen=True):
+    """A field that cannot be written, and why."""
+
+    side: int  # the target
+    field: str
+    value: Value
+    message: str
+    allowed: str
+
+
+class Awaited(msgspec.Struct, frozen=True):
+    """A reference whose counterpart is not linked yet: the record of `sync` on `side` with that id."""
+
+    sync: str
+    side: int
+    id: str
+
+
+class Translation:
+    """How references cross: asks for the linked counterpart of a record of an associated sync."""
+
+    def counterpart(self, sync: str, side: int, record_id: str) -> str | None:
+        """The id of the counterpart on the other side, or None where it is not linked yet."""
+        raise NotImplementedError
+
+
+class Plan(msgspec.Struct):
+    """What brings two records to agree. `settled`: fields whose present values become the bases at once."""
+
+    writes: tuple[list[FieldWrite], list[FieldWrite]]  # into side 0, into side 1
+    settled: list[Mapping]
+    problems: list[FieldProblem]
+    awaits: list[Awaited]
+
+
+def translate(mapping: Mapping, source: int, value: Value, translation: Translation) -> Value | Awaited:
+    """The value as the other side holds it. Raises InvalidValueError."""
+    if mapping.association is None:
+        return mapping.conversion.forward(value) if source == 0 else mapping.conversion.back(value)
+    if is_empty(value):
+        return None
+    reference = value[0] if isinstance(value, list) else value
+    found = translation.counterpart(mapping.association, source, str(reference))
+    if found is None:
+        return Awaited(mapping.association, source, str(reference))
+    return mapping.reference_value(1 - source, found)
+
+
+def merge(sync: Sync, values: tuple[Values, Values], bases: tuple[Values, Values], translation: Translation) -> Plan:
+    """What to write so that the records agree. `values`, `bases`: of side 0 and side 1."""
+    plan = Plan(([], []), [], [], [])
+    left_values, right_values = values
+    left_bases, right_bases = bases
+    for mapping in sync.mappings:
+        left_field, right_field = mapping.fields
+        left, right = left_values.get(left_field), right_values.get(right_field)
+        if left_field in left_bases and right_field in right_bases:
+            changed = (left != left_bases[left_field], right != right_bases[right_field])
+            if not (changed[0] or changed[1]):
+                continue
+            _after(plan, sync, mapping, (left, right), changed, translation)
+        else:
+            _at_linking(plan, sync, mapping, (left, right), translation)
+    return plan
+
+
+def _agree(mapping: Mapping, pair: tuple[Value, Value], translation: Translation) -> bool:
+    left, right = pair
+    if is_empty(left) and is_empty(right):
+        return True
+    if mapping.association is not None:
+        if is_empty(left) or is_empty(right):
+            return False
+        try:
+            return translate(mapping, 0, left, translation) == right
+        except InvalidValueError:
+            return False
+    return mapping.same(left, right)
+
+
+def _at_linking(plan: Plan, sync: Sync, mapping: Mapping, pair: tuple[Value, Value], translation: Translation) -> None:
+    if _agree(mapping, pair, translation):
+        plan.settled.append(mapping)
+        return
+    empty = (is_empty(pair[0]), is_empty(pair[1]))
+    if empty[0] != empty[1]:
+        target = 0 if empty[0] else 1
+        if mapping.writes[target]:
+            _write(plan, mapping, target, pair, Rule.FILL, translation)
+        else:
+            plan.settled.append(mapping)
+        return
+    target = 1 - sync.default
+    if mapping.writes[target]:
+        _write(plan, mapping, target, pair, Rule.DEFAULT_WINS, translation)
+    else:
+        plan.settled.append(mapping)
+
+
+def _after(
+    plan: Plan,
+    sync: Sync,
+    mapping: Mapping,
+    pair: tuple[Value, Value],
+    changed: tuple[bool, bool],
+    translation: Translation,
+) -> None:
+    if _agree(mapping, pair, translation):
+        plan.settled.append(mapping)
+    elif not mapping.writes[0] or not mapping.writes[1]:
+        _one_way(plan, mapping, pair, changed, translation)
+    elif changed[0] and changed[1]:
+        winner = sync.default
+        if is_empty(pair[winner]):
+            # Whatever `empty` says, a default side that was cleared in a conflict changes nothing on the other.
+            _write(plan, mapping, winner, pair, Rule.CONFLICT_EMPTY, translation)
+        else:
+            _write(plan, mapping, 1 - winner, pair, Rule.CONFLICT, translation)
+    else:
+        source = 0 if changed[0] else 1
+        _change(plan, mapping, source, pair, Rule.CHANGED, translation)
+
+
+def _one_way(
+    plan: Plan,
+    mapping: Mapping,
+    pair: tuple[Value, Value],
+    changed: tuple[bool, bool],
+    translation: Translation,
+) -> None:
+    if not (mapping.writes[0] or mapping.writes[1]):
+        return
+    target = 0 if mapping.writes[0] else 1
+    # An edit of the target alone stays, and stays different from its base: a direction that is widened later finds it.
+    if changed[1 - target]:
+        _change(plan, mapping, 1 - target, pair, Rule.OVERWRITTEN if changed[target] else Rule.CHANGED, translation)
+
+
+def _change(
+    plan: Plan,
+    mapping: Mapping,
+    source: int,
+    pair: tuple[Value, Value],
+    rule: Rule,
+    translation: Translation,
+) -> None:
+    if is_empty(pair[source]) and (not mapping.propagates_empty or not mapping.nullable[1 - source]):
+        plan.settled.append(mapping)
+    else:
+        _write(plan, mapping, 1 - source, pair, rule, translation)
+
+
+def _write(
+    plan: Plan,
+    mapping: Mapping,
+    target: int,
+    pair: tuple[Value, Value],
+    rule: Rule,
+    translation: Translation,
+) -> None:
+    source = pair[1 - target]
+    try:
+        value = translate(mapping, 1 - target, source, translation)
+    except InvalidValueError as error:
+        plan.problems.append(FieldProblem(target, mapping.fields[target], source, error.reason, error.allowed))
+        return
+    if isinstance(value, Awaited):
+        plan.awaits.append(value)
+    else:
+        plan.writes[target].append(FieldWrite(mapping, target, value, source, pair[target], rule))

@@ -1,0 +1,298 @@
+"""The rules of a connection, compiled: what the configuration says, joined with what the accounts' catalogs say.
+
+`connection_documents` cuts an installation's document into one document per connection, which is what the order `apply` carries and the
+state keeps; `compile_connection` makes of it what the rest of `rules/` works with.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from collections.abc import Mapping as MappingType
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from rules.catalog import Field, FieldType, Kind, Object, Value, split_id
+from rules.config import MappingConfig, Policy, SyncConfig
+from rules.filters import compile_filters
+from rules.identifiers import normalise, same_identifier
+from rules.values import Conversion, conversion, fits
+
+Predicate = Callable[[MappingType[str, Value]], bool]
+
+
+def connection_name(accounts: Iterable[str]) -> str:
+    """The name of the connection of two accounts: the same whichever comes first."""
+    return "~".join(sorted(accounts))
+
+
+class Mapping(msgspec.Struct, frozen=True, eq=False):
+    """A pair of fields, compiled. Pairs are (side 0, side 1); `writes[s]`: whether side s may be written."""
+
+    fields: tuple[str, str]
+    conversion: Conversion
+    writes: tuple[bool, bool]
+    nullable: tuple[bool, bool]
+    kinds: tuple[Kind, Kind]
+    identifier: str | None = None
+    association: str | None = None
+    required: bool = False
+    propagates_empty: bool = False
+    digest: str = ""  # of the entry: an edited one counts as removed and new
+
+    def same(self, left: Value, right: Value) -> bool:
+        """Whether the values are equal after conversion; identifiers also when they are equal normalised."""
+        if self.conversion.same(left, right):
+            return True
+        return (
+            self.identifier is not None
+            and isinstance(left, str)
+            and isinstance(right, str)
+            and same_identifier(self.identifier, left, right)
+        )
+
+    def reference_value(self, side: int, record_id: str) -> Value:
+        """A record's id as the field that refers to it holds it."""
+        if self.kinds[side] is Kind.INTEGER and record_id.lstrip("-").isdigit():
+            return int(record_id)
+        if self.kinds[side] is Kind.LIST:
+            return [record_id]
+        return split_id(record_id)[0] if "," not in record_id else record_id
+
+
+class Side(msgspec.Struct, frozen=True, eq=False):
+    """One side of a sync: its object, who may enter, and what a created record needs."""
+
+    account: str
+    object: Object
+    enters: Predicate  # the filters of this side
+    mapped: tuple[str, ...]  # the fields that mappings name
+    identifiers: tuple[tuple[str, str], ...]  # field, type, in the order of the mapping
+    required: tuple[str, ...]  # must have a value when a record is created here
+    constants: dict[str, Value]
+    age_kinds: tuple[Kind, ...]
+
+    def age(self, record_id: str, values: MappingType[str, Value]) -> str:
+        """A text that sorts as the record's age: by its creation time if declared, else by its id in the id's own order."""
+        created = self.object.created
+        stamp = values.get(created) if created else None
+        prefix = f"{stamp}\1" if isinstance(stamp, str) else ""
+        if self.age_kinds == (Kind.INTEGER,):
+            return prefix + _integer_age(record_id)
+        pieces = split_id(record_id)
+        sorted_pieces = [
+            _integer_age(piece) if kind in (Kind.INTEGER, Kind.DECIMAL) else piece.replace("\0", "\1")
+            for piece, kind in zip(pieces, self.age_kinds, strict=False)
+        ]
+        return prefix + "\1".join(sorted_pieces)
+
+
+def _integer_age(text: str) -> str:
+    if text.isdigit():
+        return "1" + text.zfill(20)
+    try:
+        number = int(text)
+    except ValueError:
+        return "2" + text
+    return ("1" if number >= 0 else "0") + f"{number if number >= 0 else number + 10**20:020d}"
+
+
+class Sync(msgspec.Struct, frozen=True, eq=False):
+    """A sync, compiled. Sides are numbered in the order of `between`; `default` and `to` are numbers of sides."""
+
+    name: str
+    kind: str
+    sides: tuple[Side, Side]
+    writes: tuple[bool, bool]  # whether the direction lets side s be written
+    default: int
+    mappings: tuple[Mapping, ...]
+    identifier_types: tuple[str, ...]
+    require_identifier: bool
+    propagates_deletes: bool
+    max_deletes: int | None
+    off: bool
+    digest: str  # of all that affects decisions: a changed one means edited rules
+
+    def side_of(self, account: str) -> int:
+        """The number of the side of an account."""
+        return 0 if self.sides[0].account == account else 1
+
+    def normalised(self, side: int, values: MappingType[str, Value]) -> tuple[str | None, ...]:
+        """The record's identifiers as they are compared, in order; None where unusable."""
+        out: list[str | None] = []
+        for field, kind in self.sides[side].identifiers:
+            value = values.get(field)
+            out.append(None if value is None else normalise(kind, value if isinstance(value, str) else str(value)))
+        return tuple(out)
+
+
+class Rules(msgspec.Struct, frozen=True, eq=False):
+    """A connection's rules, compiled."""
+
+    connection: str
+    version: int
+    syncs: dict[str, Sync]
+    uses: dict[
+        tuple[str, str], tuple[tuple[Sync, int], ...]
+    ]  # (account, object): the syncs that use it, and as which side
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """The accounts of the connection."""
+        return tuple(sorted({side.account for sync in self.syncs.values() for side in sync.sides}))
+
+
+def connection_documents(
+    document: MappingType[str, Any],
+    catalogs: MappingType[str, MappingType[str, Object]],
+    off: Iterable[str] = (),
+    version: int = 0,
+) -> dict[str, dict[str, Any]]:
+    """An installation's document, one per connection: `{"connection", "version", "syncs", "catalogs", "off"}`, plain JSON."""
+    found: dict[str, dict[str, Any]] = {}
+    turned_off = set(off)
+    for name, sync in (document.get("syncs") or {}).items():
+        accounts = list(sync["between"])
+        own = found.setdefault(
+            connection_name(accounts),
+            {"connection": connection_name(accounts), "version": version, "syncs": {}, "catalogs": {}, "off": []},
+        )
+        own["syncs"][name] = sync
+        if name in turned_off:
+            own["off"].append(name)
+        for account, object_name in sync["between"].items():
+            own["catalogs"].setdefault(account, {})[object_name] = msgspec.to_builtins(catalogs[account][object_name])
+    return found
+
+
+def objects_in_use(document: MappingType[str, Any], off: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Per account the objects of all syncs that are not off, sorted: what capture captures."""
+    found: dict[str, set[str]] = {}
+    turned_off = set(off)
+    for name, sync in (document.get("syncs") or {}).items():
+        if name not in turned_off:
+            for account, object_name in sync["between"].items():
+                found.setdefault(account, set()).add(object_name)
+    return {account: tuple(sorted(objects)) for account, objects in sorted(found.items())}
+
+
+def connections_of(document: MappingType[str, Any], account: str, object: str | None = None) -> tuple[str, ...]:
+    """The connections that have to hear of an object of an account (of the account, without an object), also for syncs that are off."""
+    found = {
+        connection_name(sync["between"])
+        for sync in (document.get("syncs") or {}).values()
+        if account in sync["between"] and object in (None, sync["between"][account])
+    }
+    return tuple(sorted(found))
+
+
+@lru_cache(maxsize=64)
+def compile_connection(text: str) -> Rules:
+    """The rules out of a connection's document as JSON text. Raises what the configuration's own checks should have found before."""
+    document = json.loads(text)
+    catalogs = {
+        account: {name: msgspec.convert(one, Object) for name, one in objects.items()}
+        for account, objects in document.get("catalogs", {}).items()
+    }
+    off = set(document.get("off", ()))
+    syncs = {
+        name: _compile_sync(name, SyncConfig.model_validate(raw), catalogs, name in off, raw)
+        for name, raw in document.get("syncs", {}).items()
+    }
+    uses: dict[tuple[str, str], list[tuple[Sync, int]]] = {}
+    for sync in syncs.values():
+        for number, side in enumerate(sync.sides):
+            uses.setdefault((side.account, side.object.name), []).append((sync, number))
+    frozen = {use: tuple(found) for use, found in uses.items()}
+    return Rules(document.get("connection", ""), document.get("version", 0), syncs, frozen)
+
+
+def _compile_sync(
+    name: str,
+    config: SyncConfig,
+    catalogs: MappingType[str, MappingType[str, Object]],
+    off: bool,
+    raw: MappingType[str, Any],
+) -> Sync:
+    objects = tuple(catalogs[account][own] for account, own in config.between.items())
+    mappings = tuple(
+        _compile_mapping(config, entry, (objects[0], objects[1]))
+        for entry in config.mapping
+        if entry.enabled and not entry.is_constant
+    )
+    identifiers = [mapping for mapping in mappings if mapping.identifier]
+    return Sync(
+        name=name,
+        kind=config.kind.value,
+        sides=(
+            _compile_side(config, 0, objects[0], mappings),
+            _compile_side(config, 1, objects[1], mappings),
+        ),
+        writes=config.writes,
+        default=config.accounts.index(config.default),
+        mappings=mappings,
+        identifier_types=tuple(str(mapping.identifier) for mapping in identifiers),
+        require_identifier=config.require_identifier,
+        propagates_deletes=config.deletes is Policy.PROPAGATE,
+        max_deletes=config.max_deletes,
+        off=off,
+        digest=blake2b(
+            json.dumps([raw, msgspec.to_builtins(objects)], sort_keys=True).encode(), digest_size=8
+        ).hexdigest(),
+    )
+
+
+def _field(own: Object, name: str) -> Field:
+    # A field that the catalog lacks was dropped since the rules were checked: its records show `schema`, nothing breaks.
+    return own.field(name) or Field(name, FieldType(Kind.TEXT), read_only=True)
+
+
+def _compile_mapping(config: SyncConfig, entry: MappingConfig, objects: tuple[Object, Object]) -> Mapping:
+    assert entry.a is not None and entry.b is not None
+    left, right = _field(objects[0], entry.a), _field(objects[1], entry.b)
+    writes = config.writes_of(entry)
+    plain = FieldType(Kind.TEXT)
+    types = (plain, plain) if entry.association else (left.type, right.type)
+    return Mapping(
+        fields=(entry.a, entry.b),
+        conversion=conversion(*types, entry.values),
+        writes=(writes[0] and not left.read_only, writes[1] and not right.read_only),
+        nullable=(left.nullable, right.nullable),
+        kinds=(left.type.kind, right.type.kind),
+        identifier=entry.identifier.value if entry.identifier else None,
+        association=entry.association,
+        required=entry.required,
+        propagates_empty=config.empty_of(entry) is Policy.PROPAGATE,
+        digest=blake2b(repr((entry.a, entry.b, entry.values, entry.association)).encode(), digest_size=8).hexdigest(),
+    )
+
+
+def _compile_side(config: SyncConfig, number: int, own: Object, mappings: tuple[Mapping, ...]) -> Side:
+    account = config.accounts[number]
+    types = {field.name: field.type for field in own.fields}
+    constants = {
+        (entry.a if number == 0 else entry.b) or "": fits(
+            types.get((entry.a if number == 0 else entry.b) or "", _TEXT)
+        )(list(entry.value) if isinstance(entry.value, tuple) else entry.value)
+        for entry in config.mapping
+        if entry.enabled and entry.is_constant and (entry.a if number == 0 else entry.b) is not None
+    }
+    wanted = {mapping.fields[number] for mapping in mappings if mapping.required}
+    return Side(
+        account=account,
+        object=own,
+        enters=compile_filters(config.filters.get(account, ()), types),
+        mapped=tuple(dict.fromkeys(mapping.fields[number] for mapping in mappings)),
+        identifiers=tuple((mapping.fields[number], mapping.identifier) for mapping in mappings if mapping.identifier),
+        required=tuple(
+            field.name for field in own.fields if (field.required or field.name in wanted) and not field.read_only
+        ),
+        constants=constants,
+        age_kinds=tuple(_field(own, name).type.kind for name in own.key),
+    )
+
+
+_TEXT = FieldType(Kind.TEXT)

@@ -1,0 +1,298 @@
+"""What a connection remembers: its structs, their keys, and the indexes that follow from them.
+
+Everything that affects the meaning of stored state lives here. State entries are logged; index entries are derived from one
+state entry each, live on the disk only, and are made again by `index_changes` when the state is recovered.
+
+| key                                       | holds                                                              |
+|-------------------------------------------|--------------------------------------------------------------------|
+| `C`                                       | the connection: its rules as applied, marks on their way           |
+| `S sync`                                  | `SyncState`                                                        |
+| `R account object id`                     | `Image`: the last known record, and its seat in each sync          |
+| `L sync link`                             | `Link`                                                             |
+| `i sync side identifier value age id`     | index: records by identifier, the oldest first                     |
+| `u sync side age id`                      | index: records without a link, the oldest first                    |
+| `q sync side id`                          | index: records without a link whose account remembers a pair       |
+| `t account object id`                     | index: deleted records that no link needs                          |
+| `f sync number link`                      | index: links with a command on its way or waiting, by its number   |
+| `w account sync link`                     | index: links that wait for an account                              |
+| `a sync side id sync link`                | index: links that await the counterpart of a record                |
+| `o account object id sync key`            | index: failing records that name another in their way              |
+
+The parts of a key are separated by a zero byte; numbers are 16 hexadecimal digits.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from rules.catalog import Value
+from rules.version import Version
+
+Values = dict[str, Value]
+SEPARATOR = b"\0"
+
+
+class Seat(msgspec.Struct, array_like=True):
+    """A record's place in one sync: linked, or alone with a status."""
+
+    side: int
+    link: str | None = None
+    identifiers: tuple[str | None, ...] = ()  # normalised, in the order of the sync's identifiers
+    status: str = "pending"
+    category: str | None = None
+    message: str | None = None
+    since: float = 0.0
+    other: str | None = None  # "account:id" of the record in its way
+    read: str = ""  # the full read that met it last
+
+
+class Image(msgspec.Struct, array_like=True):
+    """The last known whole record, also of one that was deleted (`gone`)."""
+
+    version: Version
+    values: Values
+    age: str  # sorts as the record's age does
+    seats: dict[str, Seat]
+    gone: bool = False
+    pairs: tuple[tuple[str, str, str, str], ...] = ()  # sync, account, object, id: what the account remembers
+    partial: bool = False  # a change came by before the whole record was known
+
+
+class Flight(msgspec.Struct, array_like=True):
+    """The command on its way. `sources`: the values of the other side that it was made from; they become its base when it is done."""
+
+    number: int  # of all commands of the sync
+    side: int
+    op: str
+    sequence: int
+    token: str
+    values: Values
+    expect: Values
+    sources: Values
+    sent: float
+    committed_at: float = 0.0
+    rules: tuple[tuple[str, str, Value], ...] = ()  # field written, rule, value that lost
+
+
+class Refusal(msgspec.Struct, array_like=True):
+    """What the target refused for good: `digest` of the command, or one field's value."""
+
+    digest: str
+    category: str
+    message: str
+    field: str | None = None
+    other: str | None = None
+
+
+class Link(msgspec.Struct, array_like=True):
+    """A pair of records, one of each side; one side's id is None while it is being created."""
+
+    ids: list[str | None]
+    bases: list[
+        Values
+    ]  # per side, field -> value when last reconciled; a field that is not there is merged as at linking
+    birth: str  # tells this link from an earlier one of the same name, in tokens
+    sequence: int = 0
+    flight: Flight | None = None
+    status: str = "pending"
+    category: str | None = None
+    message: str | None = None
+    since: float = 0.0
+    other: str | None = None
+    gone: list[bool] = msgspec.field(default_factory=lambda: [False, False])
+    refusals: list[Refusal] = []
+    waits: str | None = None  # the account that is down or throttled
+    number: int = 0  # of the command that waits
+    awaits: list[tuple[str, int, str]] = []  # counterparts awaited: sync, side, id
+    recent: dict[str, list[tuple[Value, float]]] = {}  # per field of side 0: values it was given lately, to find loops
+    restoring: int | None = None  # the side into which it is being restored
+    touched: float = 0.0  # when the oldest change that is still on its way was committed
+
+
+class ReadState(msgspec.Struct, array_like=True):
+    """A full read of one side."""
+
+    id: str
+    done: bool = False
+    rows: int = 0
+
+
+class Work(msgspec.Struct, array_like=True):
+    """Work that exceeds one event, done in slices: where it stands, and the number of the tick that carries it on.
+
+    A tick with another number is an old one come twice, and is dropped: so that there is one chain of ticks, however often one is repeated.
+    """
+
+    cursor: str = ""  # hexadecimal: the key after which it goes on
+    number: int = 0
+
+
+class SyncState(msgspec.Struct, omit_defaults=True):
+    """Where a sync stands."""
+
+    stage: str = "reading"  # reading | missing | pairs | match | create | settle | live
+    off: bool = False
+    stopped: str = ""  # the reason, while it is stopped
+    reads: dict[str, ReadState] = {}
+    read_number: int = 0
+    full: bool = False  # the running read stands in for a log that was lost
+    part: int = 0  # of the stage: which identifier, which side
+    settle: int = 0  # commands issued when the first sync had created all: it is live when they are answered
+    counts: dict[str, int] = {}
+    matched: int = 0
+    created: int = 0
+    issued: int = 0
+    conflicts: int = 0
+    links: int = 0
+    works: dict[str, Work] = {}  # work under way in slices, by name
+    dropped: list[tuple[str, str]] = []  # pairs of fields whose mapping was edited: their bases are forgotten
+    answered: dict[str, int] = {}
+    confirmed: bool = False  # a person has confirmed the mass deletion
+    changed: bool = False  # since its row was last published
+
+
+class Mark(msgspec.Struct, omit_defaults=True):
+    """A `wait` on its way: which accounts' logs it has come by in, and for which syncs it is still open."""
+
+    at: float
+    accounts: list[str] = []
+    ordered: bool = False
+    sync: str | None = None
+    open: dict[str, int] = {}  # sync: the commands issued when the mark was complete
+
+
+class Connection(msgspec.Struct, omit_defaults=True):
+    """The connection as applied."""
+
+    name: str
+    version: int = 0
+    document: str = "{}"
+    marks: dict[str, Mark] = {}
+    down: dict[str, str] = {}  # account: why it is down
+    fields: dict[str, dict[str, list[str]]] = {}  # account, object: mapped fields that are no longer there
+
+
+CONNECTION = b"C"
+
+
+def _key(kind: bytes, *parts: str) -> bytes:
+    return kind + SEPARATOR.join([part.encode() for part in parts])
+
+
+def sync_key(sync: str) -> bytes:
+    """Where a sync's state is kept."""
+    return _key(b"S", sync)
+
+
+def image_key(account: str, object: str, record_id: str) -> bytes:
+    """Where a record's image is kept."""
+    return b"R" + f"{account}\0{object}\0{record_id}".encode()
+
+
+def link_key(sync: str, link: str) -> bytes:
+    """Where a link is kept."""
+    return b"L" + f"{sync}\0{link}".encode()
+
+
+def number_text(number: int) -> str:
+    """A number as it sorts in keys."""
+    return f"{number:016x}"
+
+
+def identifier_prefix(sync: str, side: int, identifier: int, value: str | None = None) -> bytes:
+    """The start of the index entries of an identifier, or of one value of it."""
+    head = f"i{sync}\0{side}\0{identifier}\0"
+    return (head if value is None else f"{head}{_plain(value)}\0").encode()
+
+
+def _plain(text: str) -> str:
+    return text.replace("\0", "\1")
+
+
+def parts(key: bytes) -> list[str]:
+    """The parts of a key, without its kind."""
+    return key[1:].decode().split("\0")
+
+
+_decode_image = msgspec.msgpack.Decoder(Image).decode
+_decode_link = msgspec.msgpack.Decoder(Link).decode
+_decode_sync = msgspec.msgpack.Decoder(SyncState).decode
+_decode_connection = msgspec.msgpack.Decoder(Connection).decode
+encode = msgspec.msgpack.Encoder().encode
+
+
+def decode_image(raw: bytes) -> Image:
+    """An image out of its bytes."""
+    return _decode_image(raw)
+
+
+def decode_link(raw: bytes) -> Link:
+    """A link out of its bytes."""
+    return _decode_link(raw)
+
+
+def decode_sync(raw: bytes) -> SyncState:
+    """A sync's state out of its bytes."""
+    return _decode_sync(raw)
+
+
+def decode_connection(raw: bytes) -> Connection:
+    """The connection out of its bytes."""
+    return _decode_connection(raw)
+
+
+def image_indexes(account: str, object: str, record_id: str, image: Image) -> set[bytes]:
+    """The index entries that follow from an image."""
+    if image.gone:
+        linked = any(seat.link for seat in image.seats.values())
+        return set() if linked else {_key(b"t", account, object, record_id)}
+    entries: set[bytes] = set()
+    for sync, seat in image.seats.items():
+        tail = f"{image.age}\0{record_id}"
+        for number, value in enumerate(seat.identifiers):
+            if value is not None:
+                entries.add(f"i{sync}\0{seat.side}\0{number}\0{_plain(value)}\0{tail}".encode())
+        if seat.link is None:
+            entries.add(f"u{sync}\0{seat.side}\0{tail}".encode())
+            if image.pairs:
+                entries.add(f"q{sync}\0{seat.side}\0{record_id}".encode())
+            if seat.other:
+                other_account, _, other_id = seat.other.partition(":")
+                entries.add(_key(b"o", other_account, other_id, sync, f"{account}:{record_id}"))
+    return entries
+
+
+def link_indexes(sync: str, link_id: str, link: Link) -> set[bytes]:
+    """The index entries that follow from a link."""
+    entries: set[bytes] = set()
+    if link.flight is not None:
+        entries.add(f"f{sync}\0{link.flight.number:016x}\0{link_id}".encode())
+    elif link.waits:
+        entries.add(f"f{sync}\0{link.number:016x}\0{link_id}".encode())
+        entries.add(f"w{link.waits}\0{sync}\0{link_id}".encode())
+    for awaited_sync, side, record_id in link.awaits:
+        entries.add(f"a{awaited_sync}\0{side}\0{record_id}\0{sync}\0{link_id}".encode())
+    if link.other:
+        account, _, record_id = link.other.partition(":")
+        entries.add(_key(b"o", account, record_id, sync, link_id))
+    return entries
+
+
+def _indexes_of(key: bytes, raw: bytes | None) -> set[bytes]:
+    if raw is None:
+        return set()
+    if key[:1] == b"R":
+        account, object, record_id = parts(key)
+        return image_indexes(account, object, record_id, decode_image(raw))
+    if key[:1] == b"L":
+        sync, link_id = parts(key)
+        return link_indexes(sync, link_id, decode_link(raw))
+    return set()
+
+
+def index_changes(key: bytes, old: bytes | None, new: bytes | None) -> dict[bytes, bytes | None]:
+    """The index entries to put and delete when the state entry `key` goes from `old` to `new`."""
+    before, after = _indexes_of(key, old), _indexes_of(key, new)
+    changes: dict[bytes, bytes | None] = dict.fromkeys(before - after)
+    changes.update(dict.fromkeys(after - before, b""))
+    return changes
