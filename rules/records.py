@@ -214,7 +214,7 @@ def _rename(draft: Draft, account: str, object_name: str, old_id: str, new_id: s
 
 
 def _delete(draft: Draft, place: Place, image: Image | None, row: Row) -> None:
-    account, object_name, record_id = place
+    account, object_name, _ = place
     if image is None:
         if any(draft.sync(sync.name).stage == "reading" for sync, _ in draft.rules.uses[account, object_name]):
             # A page read before the deletion may still come: it must not bring the record back.

@@ -29,7 +29,7 @@ def normalised(entry: Entry) -> dict[str, Any]:
     first, second = entry.accounts[:2]
     raw = entry.raw
     if not isinstance(raw, Mapping):
-        raise fault(f"an entry of a mapping names two fields, not {shown(raw)}", f"write {{{first}: …, {second}: …}}")
+        raise fault(f"{{where}} must name two fields, not {shown(raw)}", f"write {{{first}: …, {second}: …}}")
     options = {key: value for key, value in raw.items() if key in OPTIONS and key not in entry.accounts}
     named = {key: value for key, value in raw.items() if key not in options}
     fields = {first: named.pop(first, None), second: named.pop(second, None)}
@@ -54,7 +54,7 @@ def _short_form(entry: Entry, fields: dict[str, Any], named: dict[str, Any], opt
     for key in named:
         near = closest(key, known)
         remedy = f"did you mean '{near}'?" if near else f"it may have {first}, {second}, " + ", ".join(OPTIONS)
-        found.append(Fault(f"unknown key '{key}' in an entry of the mapping", remedy, (key,), key=True))
+        found.append(Fault(f"unknown key '{key}' in {{where}}", remedy, (key,), key=True))
     raise faults(found)
 
 
@@ -64,18 +64,22 @@ def _check_fields(entry: Entry, fields: dict[str, Any], options: dict[str, Any])
     constant = "value" in options
     if constant and len(given) == 2:
         remedy = f"remove 'value', or one of the fields: {{{second}: {fields[second]}, value: …}}"
-        raise faults([Fault("an entry with two fields cannot have a constant 'value'", remedy, ("value",), key=True)])
+        raise faults([Fault("{where} has two fields, and a constant 'value' besides", remedy, ("value",), key=True)])
     if not given:
         sample = f"{{{first}: …, value: …}}" if constant else f"{{{first}: …, {second}: …}}"
         named = next((key for key in entry.raw if key in OPTIONS), "value")
         raise fault(
-            "an entry of a mapping must name a field of each account",
+            "{where} names no field",
             f"write {sample}; a field called '{named}' needs this form too",
         )
+    for account in given:
+        if not isinstance(fields[account], str) or not fields[account].strip():
+            message = f"the field of '{account}' in {{where}} must be a text, not {shown(fields[account])}"
+            raise fault(message, "write the name of the field, in quotes if it is a number", account)
     if not constant and len(given) == 1:
         missing, own = second if given == [first] else first, f"{given[0]}: {fields[given[0]]}"
         raise fault(
-            f"the entry names no field of '{missing}'",
+            f"{{where}} names no field of '{missing}'",
             f"write {{{own}, {missing}: …}}, or {{{own}, value: …}} for a constant",
         )
     if constant:

@@ -1,6 +1,7 @@
 """From the faults that pydantic and the models find to sentences for people.
 
-Responsible for naming the part of the file that is meant, and for the wording of what any field may get wrong. Must not know what a sync means.
+Responsible for naming the part of the file that is meant, and for the wording of what any field may get wrong. Must
+not know what a sync means.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def findings(error: ValidationError, data: Any, base: Path = (), known: Iterable
 def _own(detail: ErrorDetails, data: Any, base: Path) -> list[Finding]:
     path, rest = _walk(detail["loc"], data)
     here = (*base, *path)
-    named = f"'{here[-1]}' in {where(here[:-1])}" if here and isinstance(here[-1], str) else where(here)
+    named = _named(here)
     return [
         Finding(
             (*here, *fault.at),
@@ -103,8 +104,13 @@ def _general(detail: ErrorDetails, data: Any, base: Path, known: Iterable[str] |
         name = str(detail["loc"][-1])
         return Finding((*here, name), f"{where(here)} has no '{name}'", _EXAMPLES.get(name, f"add {name}: …"), key=True)
     name = str(here[-1]) if here else ""
-    named = f"'{name}' in {where(here[:-1])}" if isinstance(here[-1] if here else 0, str) else where(here)
-    return Finding(here, *_wrong(kind, named, name, detail))
+    return Finding(here, *_wrong(kind, _named(here), name, detail))
+
+
+def _named(path: Path) -> str:
+    """A value in words: a part that has a name of its own, or a key of such a part."""
+    is_part = not path or isinstance(path[-1], int) or (len(path) == 2 and path[0] in ("accounts", "syncs"))
+    return where(path) if is_part else f"'{path[-1]}' in {where(path[:-1])}"
 
 
 def _wrong(kind: str, named: str, name: str, detail: ErrorDetails) -> tuple[str, str]:
@@ -130,7 +136,10 @@ def _wrong(kind: str, named: str, name: str, detail: ErrorDetails) -> tuple[str,
         case "too_short":
             return f"{named} is empty", example or "add at least one element"
         case "greater_than_equal":
-            return f"{named} must be at least {context['ge']}, not {shown(value)}", f"write {name}: {context['ge']} or more"
+            return (
+                f"{named} must be at least {context['ge']}, not {shown(value)}",
+                f"write {name}: {context['ge']} or more",
+            )
         case _:
             return f"{named}: {detail['msg']}", example
 
