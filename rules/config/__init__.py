@@ -4,6 +4,7 @@ Responsible for what may be written, and for saying what is wrong with what is. 
 environment itself.
 """
 
+from rules.config.loader import ConnectorModels, Connectors, load, load_document
 from rules.config.models import (
     AccountConfig,
     BrokerConfig,
@@ -19,10 +20,14 @@ __all__ = [
     "AccountConfig",
     "BrokerConfig",
     "ConfigError",
+    "ConnectorModels",
+    "Connectors",
     "Installation",
     "MappingConfig",
     "Policy",
     "Problem",
     "RecordKind",
     "SyncConfig",
+    "load",
+    "load_document",
 ]

@@ -50,7 +50,7 @@ def check(whole: Whole) -> Iterator[Finding]:
             yield from _fields(whole, name, sync)
             yield from _associations(whole, name, sync)
     yield from _rings(whole)
-    yield from required_cycles(whole, _required_associations(whole))
+    yield from required_cycles(_required_associations(whole))
 
 
 # ---------------------------------------------------------------- names
@@ -95,7 +95,7 @@ def _accounts_of(whole: Whole, name: str, sync: SyncConfig) -> Iterator[Finding]
 def _directions(whole: Whole, name: str, sync: SyncConfig) -> Iterator[Finding]:
     if any(sync.writes):
         for index, mapping in enumerate(sync.mapping):
-            yield from _direction_of(whole, name, sync, mapping, (*whole.entry(name, index), "direction"))
+            yield from _direction_of(sync, mapping, (*whole.entry(name, index), "direction"))
     else:
         yield _not_a_direction(sync, sync.direction, ("syncs", name, "direction"))
     for index, mapping in enumerate(sync.mapping):
@@ -113,7 +113,7 @@ def _not_a_direction(sync: SyncConfig, direction: str, path: Path) -> Finding:
     return Finding(path, f"'direction' in {where(path[:-1])} cannot be '{direction}'", remedy)
 
 
-def _direction_of(whole: Whole, name: str, sync: SyncConfig, mapping: MappingConfig, path: Path) -> Iterator[Finding]:
+def _direction_of(sync: SyncConfig, mapping: MappingConfig, path: Path) -> Iterator[Finding]:
     direction = mapping.direction
     if direction is None:
         return
@@ -254,7 +254,7 @@ def _required_associations(whole: Whole) -> dict[str, dict[str, Path]]:
     }
 
 
-def required_cycles(whole: Whole, edges: Mapping[str, Mapping[str, Path]]) -> Iterator[Finding]:
+def required_cycles(edges: Mapping[str, Mapping[str, Path]]) -> Iterator[Finding]:
     """Cycles of required associations: none of the records could ever be created first."""
     for cycle in _cycles({name: list(needed) for name, needed in edges.items()}):
         path = edges[cycle[0]][cycle[1 % len(cycle)]]

@@ -18,7 +18,7 @@ from rules.config.checks import Whole, check
 from rules.config.models import AccountConfig, Installation
 from rules.config.problems import ConfigError, did_you_mean
 from rules.config.tree import Path, Tree, read
-from rules.config.wording import Finding, findings, keys_of, where
+from rules.config.wording import Finding, findings, unknown_key
 
 
 class ConnectorModels(Protocol):
@@ -64,26 +64,13 @@ def _installation(tree: Tree, connectors: Connectors | None) -> Installation:
     installation = reading.run()
     found = reading.found
     if installation is not None:
-        found += check(
-            Whole(
-                installation,
-                accounts=frozenset(tree.data["accounts"]),
-                syncs=frozenset(tree.data.get("syncs") or {}),
-                entries=reading.entries,
-                incomplete=frozenset(reading.incomplete),
-            )
-        )
-        if connectors is not None:
-            for name, account in installation.accounts.items():
-                if account.connector != _UNREADABLE:
-                    found += _settings(name, account, connectors)
+        found += check(reading.whole(installation))
+        found += _connectors(installation, tree, connectors)
     for finding in dict.fromkeys(found):
         tree.report(finding.message, finding.remedy, finding.path, key=finding.key)
     if tree.problems or installation is None:
         raise ConfigError(tree.problems)
-    installation._filename, installation._places = tree.filename, tree.places
-    installation._document = secrets.document(tree, connectors)
-    return installation
+    return installation.loaded_from(tree.filename, tree.places, secrets.document(tree, connectors))
 
 
 # ---------------------------------------------------------------- the shape
@@ -111,49 +98,79 @@ class _Reading:
         except ValidationError as error:
             self.found += findings(error, data)
         for finding in self.found:
-            self.leave_out(data, finding)
-        for name, sync in (data.get("syncs") or {}).items():
-            self.close_ranks(name, sync)
+            self.leave_out(data, finding.path)
+        self.close_ranks(data.get("syncs", {}))
         try:
             return Installation.model_validate(data)
         except ValidationError:
             return None
 
-    def leave_out(self, data: dict[str, Any], finding: Finding) -> None:
+    def leave_out(self, data: dict[str, Any], path: Path) -> None:
         """Takes the smallest part around a fault out of the data."""
-        match finding.path:
-            case ("syncs", str(name), "default") if self.has_two_accounts(name):
-                data["syncs"][name]["default"] = next(iter(data["syncs"][name]["between"]))
-            case ("syncs", str(name), "mapping", int(index), *_):
-                self.incomplete.add(name)
-                data["syncs"][name]["mapping"][index] = None
-            case ("syncs", str(name), "filters", str(account), *_):
-                data["syncs"][name]["filters"].pop(account, None)
-            case ("syncs", str(name), ("between" | "mapping"), *_) | ("syncs", str(name)):
-                data["syncs"].pop(name, None)
-            case ("syncs", str(name), str(key), *_) if name in data["syncs"]:
-                data["syncs"][name].pop(key, None)
-            case ("accounts", str(name), "objects", str(object_name), *_) if name in data["accounts"]:
-                data["accounts"][name]["objects"].pop(object_name, None)
+        match path:
+            case ("syncs", str(name), *rest):
+                self.leave_out_of_sync(data["syncs"], name, rest)
+            case ("accounts", str(name), "objects", str(object_name), *_):
+                data["accounts"][name].get("objects", {}).pop(object_name, None)
             case ("accounts", str(name), *_):
                 data["accounts"][name] = {"connector": _UNREADABLE}
             case (str(key), *_):
                 data.pop(key, None)
+            case _:
+                pass
 
-    def has_two_accounts(self, name: str) -> bool:
-        """Whether `between` of a sync can be relied on."""
-        between = self.raw["syncs"][name].get("between")
-        return isinstance(between, dict) and len(between) == 2
+    def leave_out_of_sync(self, syncs: dict[str, Any], name: str, path: list[str | int]) -> None:
+        """The same within a sync: an entry of its mapping, the filters of a side, a key, or all of it."""
+        sync = syncs.get(name)
+        match path:
+            case [] | ["between" | "mapping"] | ["between", *_]:
+                syncs.pop(name, None)
+            case _ if not isinstance(sync, dict):
+                pass
+            case ["default"] if len(sync["between"]) == 2:
+                sync["default"] = next(iter(sync["between"]))
+            case ["mapping", int(index), *_]:
+                self.incomplete.add(name)
+                sync["mapping"][index] = None
+            case ["filters", str(account), *_]:
+                sync["filters"].pop(account, None)
+            case [str(key), *_]:
+                sync.pop(key, None)
+            case _:
+                pass
 
-    def close_ranks(self, name: str, sync: Any) -> None:
+    def close_ranks(self, syncs: dict[str, Any]) -> None:
         """Removes the entries that were left out, and notes where those that remain stand in the file."""
-        entries = sync.get("mapping") if isinstance(sync, dict) else None
-        if name in self.incomplete and isinstance(entries, list):
-            self.entries[name] = tuple(place for place, entry in enumerate(entries) if entry is not None)
-            sync["mapping"] = [entry for entry in entries if entry is not None]
+        for name in self.incomplete & set(syncs):
+            entries = list(enumerate(syncs[name]["mapping"]))
+            self.entries[name] = tuple(place for place, entry in entries if entry is not None)
+            syncs[name]["mapping"] = [entry for _, entry in entries if entry is not None]
+            if not syncs[name]["mapping"]:
+                del syncs[name]
+
+    def whole(self, installation: Installation) -> Whole:
+        """What was read, for the checks."""
+        syncs = self.raw.get("syncs")
+        return Whole(
+            installation,
+            accounts=frozenset(self.raw["accounts"]),
+            syncs=frozenset(syncs if isinstance(syncs, dict) else ()),
+            entries=self.entries,
+            incomplete=frozenset(self.incomplete),
+        )
 
 
 # ---------------------------------------------------------------- the connectors' own keys
+
+
+def _connectors(installation: Installation, tree: Tree, connectors: Connectors | None) -> list[Finding]:
+    """What the connectors' own models say of their accounts."""
+    found: list[Finding] = []
+    for name, account in installation.accounts.items():
+        if connectors is not None and account.connector != _UNREADABLE:
+            shown = secrets.texts(tree, ("accounts", name), connectors)
+            found += [secrets.censored(finding, shown) for finding in _settings(name, account, connectors)]
+    return found
 
 
 def _settings(name: str, account: AccountConfig, connectors: Connectors) -> list[Finding]:
@@ -165,23 +182,18 @@ def _settings(name: str, account: AccountConfig, connectors: Connectors) -> list
     found = _validated(connector.Settings, account.settings, here, ("connector", "objects"))
     for object_name, said in account.objects.items():
         found += _validated(connector.ObjectSettings, said, (*here, "objects", object_name), ())
-    return [secrets.censored(finding, account.settings) for finding in found]
+    return found
 
 
 def _validated(model: type[BaseModel], settings: dict[str, Any], path: Path, also: tuple[str, ...]) -> list[Finding]:
     known = secrets.keys(model)
     strange = [] if model.model_config.get("extra") == "allow" else [key for key in settings if key not in known]
-    found = []
-    for key in strange:
-        remedy = did_you_mean(key, [*known, *also], "it may have")
-        found.append(Finding((*path, key), f"unknown key '{key}' in {where(path)}", remedy, key=True))
+    found = [unknown_key((*path, key), [*known, *also]) for key in strange]
+    meant = {(*path, finding.meant) for finding in found}
     try:
         model.model_validate(
             {key: value for key, value in settings.items() if key not in strange and value is not None}
         )
     except ValidationError as error:
-        found += findings(error, settings, path, [*known, *also])
+        found += [one for one in findings(error, settings, path, [*known, *also]) if one.path not in meant]
     return found
-
-
-__all__ = ["ConnectorModels", "Connectors", "keys_of", "load", "load_document"]

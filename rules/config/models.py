@@ -206,8 +206,13 @@ class SyncConfig(Model):
             sync["default"] = accounts[0] if target == accounts[1] else accounts[1]
         if "require_identifier" not in sync:
             sync["require_identifier"] = sync.get("kind") in (RecordKind.CONTACT, RecordKind.LEAD)
-        if len(accounts) == 2 and isinstance(sync.get("mapping"), (list, tuple)):
+        if len(accounts) == 2 and not isinstance(sync.get("mapping"), (list, tuple)):
+            return sync
+        if len(accounts) == 2:
             sync["mapping"] = tuple(Entry(accounts, entry) for entry in sync["mapping"])
+        elif "mapping" in sync:
+            # Without two accounts nothing can be said of the entries; the fault lies in `between`.
+            sync["mapping"] = (MappingConfig.model_construct(a="?", b="?"),)
         return sync
 
     @field_validator("mapping", mode="before")
@@ -344,6 +349,9 @@ class BrokerConfig(Model):
         return tuple(server if re.search(r":[0-9]+$", server) else f"{server}:9092" for server in listed)
 
 
+Places = Mapping[tuple[str | int, ...], tuple[Place, Place]]  # of each part of a file: of its key and of its value
+
+
 class Installation(Model):
     """The whole file."""
 
@@ -363,7 +371,7 @@ class Installation(Model):
     syncs: dict[str, SyncConfig] = Field(default={}, description="The syncs, by name.")
 
     _filename: str = PrivateAttr(default="sync.yaml")
-    _places: Mapping[tuple[str | int, ...], tuple[Place, Place]] = PrivateAttr(default={})  # of key and value
+    _places: Places = PrivateAttr(default={})
     _document: dict[str, Any] | None = PrivateAttr(default=None)
 
     def document(self) -> dict[str, Any]:
@@ -375,6 +383,16 @@ class Installation(Model):
         if self._document is None:
             raise ValueError("only an installation that was loaded from a file or a document has one")
         return self._document
+
+    def loaded_from(self, filename: str, places: Places, document: dict[str, Any]) -> Installation:
+        """Remembers where its parts stand, and its document: for the loader."""
+        self._filename, self._places, self._document = filename, places, document
+        return self
+
+    @property
+    def filename(self) -> str:
+        """The file it was loaded from, for messages."""
+        return self._filename
 
     def place(self, *path: str | int, key: bool = False) -> Place | None:
         """Where a part of the file stands, or the closest part around it that does."""

@@ -45,7 +45,7 @@ def _outside(value: Any, path: Path, tree: Tree, connectors: Mapping[str, Any] |
         return value
     written = tree.unresolved.get(path, value)
     literal = _REFERENCES.sub("", written)
-    if literal and (_SECRET_ADDRESS.search(literal) or (literal != "" and _is_secret(path, tree, connectors, literal))):
+    if literal and (_SECRET_ADDRESS.search(literal) or _is_secret(path, tree, connectors, literal)):
         return _FILE + ".".join(map(str, path))
     return written
 
@@ -150,18 +150,31 @@ def _from_file(path: Path, tree: Tree, own: Tree | None, reference: str) -> Any:
 # ---------------------------------------------------------------- messages
 
 
-def censored(finding: Finding, settings: Any) -> Finding:
-    """A finding about an account whose message shows none of the account's texts longer than a word."""
+_PASSWORD = re.compile(r"://[^/\s@:]*:([^/\s@]+)@")
+
+
+def texts(tree: Tree, path: Path, connectors: Mapping[str, Any] | None) -> list[str]:
+    """The texts below a path that no message may show, the longest first."""
+    assert tree.data is not None
+    found: list[str] = []
+    value: Any = tree.data
+    for step in path:
+        value = value[step]
+    _collect(value, path, tree, connectors, found)
+    return sorted((text for text in found if len(text) > 2), key=len, reverse=True)
+
+
+def _collect(value: Any, path: Path, tree: Tree, connectors: Mapping[str, Any] | None, found: list[str]) -> None:
+    if isinstance(value, (dict, list)):
+        for step, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            _collect(inner, (*path, step), tree, connectors, found)
+    elif isinstance(value, str) and _outside(value, path, tree, connectors) != value:
+        found += [value, *_PASSWORD.findall(value)]
+
+
+def censored(finding: Finding, secret: list[str]) -> Finding:
+    """A finding whose message shows none of the texts."""
     message, remedy = finding.message, finding.remedy
-    for text in sorted(_texts(settings), key=len, reverse=True):
-        if len(text) >= 4:
-            message, remedy = message.replace(text, "…"), remedy.replace(text, "…")
+    for text in secret:
+        message, remedy = message.replace(text, "…"), remedy.replace(text, "…")
     return finding._replace(message=message, remedy=remedy)
-
-
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, Mapping):
-        return [text for inner in value.values() for text in _texts(inner)]
-    if isinstance(value, list):
-        return [text for inner in value for text in _texts(inner)]
-    return [value] if isinstance(value, str) else []

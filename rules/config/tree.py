@@ -78,6 +78,7 @@ def read(text: str, filename: str, environ: Mapping[str, str]) -> Tree:
     tree = Tree(filename)
     node = _composed(text, tree)
     if isinstance(node, MappingNode):
+        tree.places[()] = (_place(node), _place(node))
         tree.data = _Builder(tree, environ).mapping(node, ())
     elif not tree.problems:
         what = "the file is empty" if node is None else "the file must be a mapping of keys and values"

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from rules.canonical import shown
 from rules.config.entries import OPTIONS
 from rules.config.models import AccountConfig, BrokerConfig, Installation, Sasl, SyncConfig, Tls
-from rules.config.problems import did_you_mean, listed
+from rules.config.problems import closest, did_you_mean
 from rules.config.tree import Path
 from rules.faults import FAULT
 
@@ -27,19 +27,20 @@ class Finding(NamedTuple):
     message: str
     remedy: str
     key: bool = False
+    meant: str | None = None  # of an unknown key: the known one that it probably stands for
 
 
 def where(path: Path) -> str:
     """A part of the file in words."""
     match path:
-        case ("accounts", name):
-            return f"account '{name}'"
         case ("accounts", name, "objects", object_name, *_):
             return f"object '{object_name}' of account '{name}'"
         case ("accounts", name, *_):
             return f"account '{name}'"
         case ("syncs", name, "mapping", int(index), *_):
             return f"entry {index + 1} of the mapping of sync '{name}'"
+        case ("syncs", name, "filters", account, _, *_):
+            return f"a filter of '{account}' in sync '{name}'"
         case ("syncs", name, "filters", *_):
             return f"the filters of sync '{name}'"
         case ("syncs", name, *_):
@@ -58,12 +59,12 @@ def findings(error: ValidationError, data: Any, base: Path = (), known: Iterable
             found += _own(detail, data, base)
         else:
             found.append(_general(detail, data, base, known))
-    return list(dict.fromkeys(found))
+    misspelt = {one.path[:-1] + (one.meant,) for one in found if one.meant}
+    return list(dict.fromkeys(one for one in found if one.path not in misspelt))
 
 
 def _own(detail: ErrorDetails, data: Any, base: Path) -> list[Finding]:
-    path, rest = _walk(detail["loc"], data)
-    here = (*base, *path)
+    here = (*base, *_walk(detail["loc"], data))
     named = _named(here)
     return [
         Finding(
@@ -76,35 +77,35 @@ def _own(detail: ErrorDetails, data: Any, base: Path) -> list[Finding]:
     ]
 
 
-def _walk(location: tuple[int | str, ...], data: Any) -> tuple[Path, tuple[int | str, ...]]:
-    """The part of a location that leads through the data, and what is left. pydantic mixes names of its own into locations."""
+def _walk(location: tuple[int | str, ...], data: Any) -> Path:
+    """The part of a location that leads through the data: pydantic mixes names of its own into locations."""
     path: list[str | int] = []
-    rest: list[int | str] = []
     for step in location:
-        if isinstance(data, Mapping) and step in data:
+        is_index = isinstance(data, (list, tuple)) and isinstance(step, int) and step < len(data)
+        if is_index or (isinstance(data, Mapping) and step in data):
             data = data[step]
-        elif isinstance(data, (list, tuple)) and isinstance(step, int) and step < len(data):
-            data = data[step]
-        else:
-            rest.append(step)
-            continue
-        path.append(step)
-        rest.clear()
-    return tuple(path), tuple(rest)
+            path.append(step)
+    return tuple(path)
 
 
 def _general(detail: ErrorDetails, data: Any, base: Path, known: Iterable[str] | None) -> Finding:
     kind = detail["type"]
-    path, rest = _walk(detail["loc"], data)
+    path = _walk(detail["loc"], data)
     here = (*base, *path)
     if kind == "extra_forbidden":
-        remedy = did_you_mean(str(here[-1]), known if known and len(path) == 1 else keys_of(here[:-1]), "it may have")
-        return Finding(here, f"unknown key '{here[-1]}' in {where(here[:-1])}", remedy, key=True)
+        return unknown_key(here, known if known and len(path) == 1 else keys_of(here[:-1]))
     if kind == "missing":
         name = str(detail["loc"][-1])
         return Finding((*here, name), f"{where(here)} has no '{name}'", _EXAMPLES.get(name, f"add {name}: …"), key=True)
     name = str(here[-1]) if here else ""
     return Finding(here, *_wrong(kind, _named(here), name, detail))
+
+
+def unknown_key(path: Path, known: Iterable[str]) -> Finding:
+    """A key that the part of the file may not have."""
+    name, known = str(path[-1]), list(known)
+    remedy = did_you_mean(name, known, "it may have")
+    return Finding(path, f"unknown key '{name}' in {where(path[:-1])}", remedy, True, closest(name, known))
 
 
 def _named(path: Path) -> str:
@@ -190,11 +191,3 @@ def keys_of(path: Path) -> list[str]:
             return list(Sasl.model_fields)
         case _:
             return []
-
-
-def unknown_account(name: str, known: Iterable[str]) -> str:
-    """The remedy for an account that does not exist."""
-    return did_you_mean(name, known, "the accounts are")
-
-
-__all__ = ["Finding", "findings", "keys_of", "listed", "unknown_account", "where"]
