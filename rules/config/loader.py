@@ -18,7 +18,7 @@ from rules.config.checks import Whole, check
 from rules.config.models import AccountConfig, Installation
 from rules.config.problems import ConfigError, did_you_mean
 from rules.config.tree import Path, Tree, read
-from rules.config.wording import Finding, findings, unknown_key
+from rules.config.wording import Finding, findings, unknown_key, without_echoes
 
 
 class ConnectorModels(Protocol):
@@ -66,7 +66,7 @@ def _installation(tree: Tree, connectors: Connectors | None) -> Installation:
     if installation is not None:
         found += check(reading.whole(installation))
         found += _connectors(installation, tree, connectors)
-    for finding in dict.fromkeys(found):
+    for finding in without_echoes(found):
         tree.report(finding.message, finding.remedy, finding.path, key=finding.key)
     if tree.problems or installation is None:
         raise ConfigError(tree.problems)
@@ -127,8 +127,8 @@ class _Reading:
                 syncs.pop(name, None)
             case _ if not isinstance(sync, dict):
                 pass
-            case ["default"] if len(sync["between"]) == 2:
-                sync["default"] = next(iter(sync["between"]))
+            case ["default"] if isinstance(sync.get("between"), dict):
+                sync["default"] = next(iter(sync["between"]), "")
             case ["mapping", int(index), *_]:
                 self.incomplete.add(name)
                 sync["mapping"][index] = None
@@ -189,11 +189,10 @@ def _validated(model: type[BaseModel], settings: dict[str, Any], path: Path, als
     known = secrets.keys(model)
     strange = [] if model.model_config.get("extra") == "allow" else [key for key in settings if key not in known]
     found = [unknown_key((*path, key), [*known, *also]) for key in strange]
-    meant = {(*path, finding.meant) for finding in found}
     try:
         model.model_validate(
             {key: value for key, value in settings.items() if key not in strange and value is not None}
         )
     except ValidationError as error:
-        found += [one for one in findings(error, settings, path, [*known, *also]) if one.path not in meant]
+        found += findings(error, settings, path, [*known, *also])
     return found

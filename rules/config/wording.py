@@ -59,8 +59,14 @@ def findings(error: ValidationError, data: Any, base: Path = (), known: Iterable
             found += _own(detail, data, base)
         else:
             found.append(_general(detail, data, base, known))
-    misspelt = {one.path[:-1] + (one.meant,) for one in found if one.meant}
-    return list(dict.fromkeys(one for one in found if one.path not in misspelt))
+    return list(dict.fromkeys(found))
+
+
+def without_echoes(found: Iterable[Finding]) -> list[Finding]:
+    """Each finding once, and none for a missing key that is there, misspelt."""
+    once = dict.fromkeys(found)
+    misspelt = {(*one.path[:-1], one.meant) for one in once if one.meant}
+    return [one for one in once if one.path not in misspelt]
 
 
 def _own(detail: ErrorDetails, data: Any, base: Path) -> list[Finding]:
