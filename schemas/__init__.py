@@ -19,7 +19,7 @@ from schemas.messages import (
     UndecodableError,
     UnknownSchemaError,
 )
-from schemas.registry import add, is_known, published
+from schemas.registry import add, fingerprint_in, is_known, published
 
 __all__ = [
     "ChangeEvent",
@@ -33,6 +33,7 @@ __all__ = [
     "decode",
     "encode",
     "encode_change",
+    "fingerprint_in",
     "head",
     "is_known",
     "published",

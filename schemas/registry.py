@@ -111,6 +111,11 @@ def known(data: bytes) -> Known:
     return found
 
 
+def fingerprint_in(data: bytes) -> str:
+    """The fingerprint (hexadecimal) of the schema that a message was written with."""
+    return data[2:FRAME].hex()
+
+
 def is_known(fingerprint_bytes: bytes) -> bool:
     """Whether messages with this fingerprint can be read."""
     return fingerprint_bytes in _known()

@@ -13,8 +13,8 @@ capture
     the configuration (it has released the slot then). An exception out of `run()` ends the process: what goes wrong in
     an account (`ConnectorError`) is handled inside.
 lanes
-    `Lanes.submit()`: writes to accounts, one answer per command, whatever happens to the account. Only `FencedError`, or
-    a bug, makes the returned future fail; either ends the process.
+    `Lanes.submit()`: writes to accounts, one answer per command, whatever happens to the account. Only `FencedError`,
+    or a bug, makes the returned future fail; either ends the process.
 
 Errands are what the rules ask of an account besides writes (ReadRequest, ReadRecords, SetMark). Deliver stores each in
 the partition's state before its position moves on, and then calls `AccountService.wake()`. Capture works from

@@ -1,0 +1,209 @@
+"""The topics of an installation: their names, partitions, keys and settings; and their creation.
+
+Responsible for what must be the same on every worker and in the console. Must not know Faust or what a message means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from zlib import crc32
+
+import msgspec
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from streams.broker import Broker
+from streams.errors import LayoutError
+
+PARTITIONS = 8
+
+# The largest message of any topic but the changelog. Its batches may be larger: one input may change more than it says.
+MESSAGE_BYTES = 8 << 20
+UNIT_BYTES = 24 << 20
+
+# How long a worker may be away before what its disk holds is thrown away: deletions it has not seen may be compacted.
+AWAY = timedelta(days=30)
+
+MARKER = b"\0owner"
+"""The key of a partition owner's marker. No key of ours begins with a zero byte else, and readers skip those that
+do."""
+
+
+class Topics(msgspec.Struct, frozen=True):
+    """The topics of an installation."""
+
+    installation: str
+    partitions: int = PARTITIONS
+
+    def _named(self, name: str) -> str:
+        return f"{self.installation}.{name}"
+
+    @property
+    def changes(self) -> str:
+        """Key: account."""
+        return self._named("changes")
+
+    @property
+    def inbox(self) -> str:
+        """Key: connection."""
+        return self._named("inbox")
+
+    @property
+    def commands(self) -> str:
+        """Key: account."""
+        return self._named("commands")
+
+    @property
+    def state(self) -> str:
+        """The changelog of the partitions' state."""
+        return self._named("state")
+
+    @property
+    def statuses(self) -> str:
+        """Key: `status_key`. In the partition of the connection."""
+        return self._named("statuses")
+
+    @property
+    def history(self) -> str:
+        """Key: connection."""
+        return self._named("history")
+
+    @property
+    def dead_letters(self) -> str:
+        """Key: account."""
+        return self._named("dead-letters")
+
+    @property
+    def config(self) -> str:
+        """One partition. Keys: `installation`, `schema/<fingerprint>`."""
+        return self._named("config")
+
+    @property
+    def inputs(self) -> tuple[str, str, str]:
+        """What the agents read."""
+        return self.changes, self.inbox, self.commands
+
+    def partition_of(self, name: str) -> int:
+        """The partition of an account or a connection."""
+        return partition_of(name, self.partitions)
+
+
+def partition_of(name: str, partitions: int) -> int:
+    """The partition of an account or a connection: the same for every process and version, so no built-in hash."""
+    return crc32(name.encode()) % partitions
+
+
+def connection_name(accounts: Iterable[str]) -> str:
+    """The name of the connection between two accounts."""
+    return "~".join(sorted(accounts))
+
+
+def status_key(sync: str, key: str = "") -> bytes:
+    """The key of a record of a sync in `statuses`; without `key`, that of the sync itself."""
+    return f"{sync.replace('%', '%25').replace('|', '%7C')}|{key}".encode()
+
+
+def parse_status_key(raw: bytes) -> tuple[str, str]:
+    """The sync and the record's key (empty: the sync itself)."""
+    sync, _, key = raw.decode().partition("|")
+    return sync.replace("%7C", "|").replace("%25", "%"), key
+
+
+# ---------------------------------------------------------------- creation
+
+
+def settings_of(topics: Topics, retention: timedelta, replication: int) -> dict[str, dict[str, str]]:
+    """The settings of each topic, on top of the broker's defaults."""
+    safe = {"min.insync.replicas": "2" if replication > 2 else "1"}
+    away = str(int(AWAY.total_seconds() * 1000))
+    kept = {"cleanup.policy": "delete", "retention.bytes": "-1", "max.message.bytes": str(MESSAGE_BYTES)}
+    # What is unread may never go: the housekeeper deletes what is both old and consumed.
+    unread = kept | {"retention.ms": "-1"}
+    aged = kept | {"retention.ms": str(int(retention.total_seconds() * 1000))}
+    compact = {"cleanup.policy": "compact", "delete.retention.ms": away, "max.message.bytes": str(MESSAGE_BYTES)}
+    all_of_them = {
+        topics.changes: unread,
+        # `now` of a decision: one clock for all writers, which does not go back.
+        topics.inbox: unread | {"message.timestamp.type": "LogAppendTime"},
+        topics.commands: unread,
+        topics.state: compact | {"max.message.bytes": str(UNIT_BYTES), "min.cleanable.dirty.ratio": "0.3"},
+        topics.statuses: compact,
+        topics.history: aged,
+        topics.dead_letters: aged,
+        topics.config: compact,
+    }
+    return {name: settings | safe for name, settings in all_of_them.items()}
+
+
+async def ensure_topics(
+    broker: Broker,
+    installation: str,
+    *,
+    partitions: int = PARTITIONS,
+    retention: timedelta,
+    replication: int | None = None,
+) -> Topics:
+    """Creates what is missing, and sets what is set otherwise. Topics that exist keep their number of partitions.
+
+    `replication` None: three copies where the cluster has three brokers, else one.
+    """
+    admin = AIOKafkaAdminClient(**broker.client())
+    await admin.start()
+    try:
+        if replication is None:
+            brokers = len((await admin.describe_cluster())["brokers"])
+            replication = 3 if brokers >= 3 else 1
+        topics = Topics(installation, await _partitions_of(admin, Topics(installation, partitions)))
+        wanted = settings_of(topics, retention, replication)
+        await _create(admin, topics, wanted, replication)
+        await _configure(admin, wanted)
+        return topics
+    finally:
+        await admin.close()
+
+
+async def _partitions_of(admin: AIOKafkaAdminClient, topics: Topics) -> int:
+    """How many partitions the topics that exist have; what was asked for where none exists."""
+    existing = set(await admin.list_topics())
+    spread = [name for name in settings_of(topics, timedelta(), 1) if name in existing and name != topics.config]
+    if not spread:
+        return topics.partitions
+    described = await admin.describe_topics(spread)
+    found = {topic["topic"]: len(topic["partitions"]) for topic in described}
+    if len(set(found.values())) != 1:
+        raise LayoutError(
+            f"the topics of {topics.installation} must have equally many partitions, and have {found}: were they"
+            " made by hand? Delete them, or give the installation another name"
+        )
+    return next(iter(found.values()))
+
+
+async def _create(
+    admin: AIOKafkaAdminClient, topics: Topics, wanted: Mapping[str, Mapping[str, str]], replication: int
+) -> None:
+    new = [
+        NewTopic(name, 1 if name == topics.config else topics.partitions, replication, topic_configs=dict(settings))
+        for name, settings in wanted.items()
+    ]
+    reply = await admin.create_topics(new)
+    for name, code, *message in reply.topic_errors:
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
+            raise error(f"{name}: {message}") if issubclass(error, KafkaError) else LayoutError(f"{name}: {message}")
+
+
+async def _configure(admin: AIOKafkaAdminClient, wanted: Mapping[str, Mapping[str, str]]) -> None:
+    """Sets the topics' settings where they are not those that we want (an earlier version's, another retention)."""
+    replies = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in wanted])
+    different = []
+    for reply in replies:
+        for code, message, _, name, entries in reply.resources:
+            if code:
+                raise LayoutError(f"the settings of {name} cannot be read: {message}")
+            found = {entry[0]: entry[1] for entry in entries}
+            if any(found.get(key) != value for key, value in wanted[name].items()):
+                different.append(ConfigResource(ConfigResourceType.TOPIC, name, configs=dict(wanted[name])))
+    if different:
+        await admin.alter_configs(different)
