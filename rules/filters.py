@@ -49,11 +49,14 @@ WITH_LIST = frozenset((Op.IN, Op.NOT_IN))
 
 
 class FilterError(Exception):
-    """A condition that does not suit its field. `path` leads to it: ("any", 0, "value")."""
+    """A condition that does not suit its field. `path` leads to it: (0, "any", 1, "value").
 
-    def __init__(self, message: str, remedy: str, path: tuple[str | int, ...]) -> None:
+    `unknown`: the field that is compared, where there is none of that name.
+    """
+
+    def __init__(self, message: str, remedy: str, path: tuple[str | int, ...], unknown: str | None = None) -> None:
         super().__init__(message)
-        self.message, self.remedy, self.path = message, remedy, path
+        self.message, self.remedy, self.path, self.unknown = message, remedy, path, unknown
 
 
 # ---------------------------------------------------------------- as the file writes them
@@ -178,7 +181,7 @@ def _compile_condition(condition: Condition, types: Mapping[str, FieldType], pat
     name, op = condition.field, condition.op
     type_ = types.get(name)
     if type_ is None:
-        raise FilterError(f"there is no field '{name}'", "name one of " + ", ".join(sorted(types)), (*path, "field"))
+        raise FilterError(f"there is no field '{name}'", "name one of " + ", ".join(types), (*path, "field"), name)
     if op is Op.IS_EMPTY:
         return lambda values: is_empty(values.get(name))
     if op is Op.IS_NOT_EMPTY:

@@ -4,6 +4,7 @@ Responsible for what may be written, and for saying what is wrong with what is. 
 environment itself.
 """
 
+from rules.config.catalogs import check_catalogs
 from rules.config.loader import ConnectorModels, Connectors, load, load_document
 from rules.config.models import (
     AccountConfig,
@@ -28,6 +29,7 @@ __all__ = [
     "Problem",
     "RecordKind",
     "SyncConfig",
+    "check_catalogs",
     "load",
     "load_document",
 ]

@@ -254,13 +254,16 @@ def _required_associations(whole: Whole) -> dict[str, dict[str, Path]]:
     }
 
 
-def required_cycles(edges: Mapping[str, Mapping[str, Path]]) -> Iterator[Finding]:
-    """Cycles of required associations: none of the records could ever be created first."""
+def required_cycles(edges: Mapping[str, Mapping[str, Path]], account: str | None = None) -> Iterator[Finding]:
+    """Cycles of required associations: none of the records could ever be created first (in an account, if it is its fault)."""
+    place, remedy = "", "remove required: true from one of these associations"
+    if account is not None:
+        place, remedy = f" in '{account}'", "let one of these fields be empty there, or remove its association"
     for cycle in _cycles({name: list(needed) for name, needed in edges.items()}):
         path = edges[cycle[0]][cycle[1 % len(cycle)]]
         around = " → ".join((*cycle, cycle[0]))
-        message = f"the required associations form a cycle, so that no record could be created first: {around}"
-        yield Finding(path, message, "remove required: true from one of these associations")
+        message = f"the required associations form a cycle, so that no record could be created first{place}: {around}"
+        yield Finding(path, message, remedy)
 
 
 def _rings(whole: Whole) -> Iterator[Finding]:
