@@ -63,7 +63,7 @@ class Database:
 class Engine:
     """`tandem` with one file and one home."""
 
-    def __init__(self, folder: Path, broker: str, name: str, urls: dict[str, str]) -> None:
+    def __init__(self, folder: Path, broker: str | None, name: str, urls: dict[str, str]) -> None:
         self.folder, self.broker, self.name = folder, broker, name
         self.home = folder / "home"
         self.urls = urls
@@ -83,7 +83,9 @@ class Engine:
             }
             for account in self.urls
         }
-        document = {"name": self.name, "broker": self.broker, "accounts": accounts, "syncs": syncs}
+        document = {"name": self.name, "accounts": accounts, "syncs": syncs}
+        if self.broker is not None:
+            document["broker"] = self.broker
         (self.folder / "sync.yaml").write_text(json.dumps(document, indent=2))  # JSON is YAML, too
 
     @property
@@ -211,4 +213,3 @@ def _dropped(connection: psycopg.Connection[Any], slot: str) -> bool:
     except psycopg.errors.ObjectInUse:
         return False
     return True
-
