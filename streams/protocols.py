@@ -186,10 +186,15 @@ class Lanes(Protocol):
 class FenceBase(msgspec.Struct, frozen=True):
     """What goes into `connectors.base.Fence` besides the offset. `epoch` grows with every owner, also across a lost
     state (it is at least the time in ms);
-    `name` changes when the offsets of `commands` begin anew."""
+    `name` changes when the offsets of `commands` begin anew.
+
+    `fresh`: the end of the partition when it was taken over. What lies before it may have been delivered by an earlier
+    owner, message by message or merged: a lane applies each of these alone, so that one fence stands for one message.
+    Without it a message that was written before would be merged with one that was not, and written again."""
 
     name: str
     epoch: int
+    fresh: int = 0
 
 
 LanesFactory = Callable[[FenceBase, InboxSink, ConfigSource], Lanes]

@@ -107,7 +107,7 @@ class Slot(msgspec.Struct):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One entry of the log. `what`: a change, a mark (its slot is `object`), new fields, or None (gone, or `truncated`)."""
+    """One entry of the log. `what`: a change, a mark (of slot `object`), new fields, or None (gone, or `truncated`)."""
 
     position: int
     object: str

@@ -1,0 +1,139 @@
+"""Accounts as the configuration has them, and connectors opened for them.
+
+Responsible for finding a connector's class, resolving an account's settings on this machine, and telling when an
+account must be opened anew. Must not know what a connector is used for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from importlib.metadata import entry_points
+from typing import Any
+
+import msgspec
+from pydantic import BaseModel, ValidationError
+
+from connectors.base import Connector, ConnectorError, Context, FatalError, ObjectUse
+from rules.config import AccountConfig, ConfigError, Installation
+from rules.plan import connections_of
+from streams.protocols import ConfigSource, Configuration
+
+ENTRY_POINTS = "tandem.connectors"
+CLOSE_WITHIN = 3.0  # seconds
+
+Resolve = Callable[[Mapping[str, Any]], Installation]
+"""A document into an installation, with its references to secrets resolved here (`rules.config.load_document`)."""
+
+Classes = Callable[[str], type[Connector]]
+
+
+class AccountUse(msgspec.Struct, frozen=True):
+    """What the configuration says of an account. Two that are equal need no new connector.
+
+    `objects`: those in use; none: all syncs of the account are off. `said`: all of the account's keys in the file, secrets
+    as references.
+    """
+
+    account: str
+    installation: str
+    objects: tuple[str, ...]
+    said: Mapping[str, Any]
+
+    @property
+    def off(self) -> bool:
+        """Whether all its syncs are off."""
+        return not self.objects
+
+
+def use_of(configuration: Configuration | None, account: str, *, running: bool = True) -> AccountUse | None:
+    """How the account is used; None where no sync names it. `running`: only by syncs that are not off."""
+    if configuration is None or account not in configuration.accounts:
+        return None
+    said = configuration.document["accounts"].get(account)
+    if said is None:
+        return None
+    return AccountUse(account, configuration.name, configuration.objects(account, running=running), said)
+
+
+def neighbours(configuration: Configuration | None, account: str) -> tuple[str, ...]:
+    """The connections of the account, also of syncs that are off."""
+    return () if configuration is None else connections_of(configuration.document, account)
+
+
+def connector_class(name: str) -> type[Connector]:
+    """The class of the connector that an account names. Raises `FatalError` where none of that name is installed."""
+    found = entry_points(group=ENTRY_POINTS, name=name)
+    for entry in found:
+        loaded: type[Connector] = entry.load()
+        return loaded
+    known = ", ".join(sorted(entry_points(group=ENTRY_POINTS).names)) or "none"
+    raise FatalError(f"no connector {name} is installed", f"installed are: {known}")
+
+
+class Accounts:
+    """Opens connectors out of the configuration in force."""
+
+    def __init__(self, source: ConfigSource, resolve: Resolve, classes: Classes = connector_class) -> None:
+        self._source, self._resolve, self._classes = source, resolve, classes
+        self._resolved: list[tuple[AccountUse, AccountConfig]] = []  # the last of each account
+
+    @property
+    def source(self) -> ConfigSource:
+        """The configuration in force."""
+        return self._source
+
+    async def open(self, use: AccountUse) -> Connector:
+        """A connector that is open, to be closed by the caller. Raises `ConnectorError`."""
+        connector = self.make(use)
+        try:
+            await connector.open()
+        except BaseException:
+            await close_quietly(connector)
+            raise
+        return connector
+
+    def make(self, use: AccountUse) -> Connector:
+        """The connector of an account, not opened. Raises `FatalError` where this machine lacks what it takes."""
+        account = self._account(use)
+        kind = self._classes(account.connector)
+        settings = _validated(kind.Settings, account.settings, use.account)
+        objects = tuple(ObjectUse(name, account.objects.get(name, {})) for name in use.objects)
+        return kind(settings, Context(use.installation, use.account, objects))
+
+    def _account(self, use: AccountUse) -> AccountConfig:
+        """The account with its secrets; also one that the configuration in force no longer holds."""
+        for known, account in self._resolved:
+            if known == use:
+                return account
+        document = {"name": use.installation, "accounts": {use.account: use.said}, "syncs": {}}
+        try:
+            account = self._resolve(document).accounts[use.account]
+        except ConfigError as error:
+            raise FatalError(
+                f"this worker cannot resolve the settings of account {use.account}: {error}",
+                "set what it names in the environment, or the .env, of this worker",
+            ) from error
+        self._resolved = [(known, kept) for known, kept in self._resolved if known.account != use.account]
+        self._resolved.append((use, account))
+        return account
+
+
+def _validated(settings: type[BaseModel], given: Mapping[str, Any], account: str) -> BaseModel:
+    try:
+        return settings.model_validate(dict(given))
+    except ValidationError as error:
+        # Only where and why: pydantic's own text repeats what was given, which may be a secret.
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise FatalError(f"the settings of account {account} do not fit its connector: {faults}") from None
+
+
+async def close_quietly(connector: Connector) -> None:
+    """Closes a connector whose account may be gone, within the time that a stop has.
+
+    What it cannot give back now, the account takes back itself once it notices that the connection is gone.
+    """
+    with suppress(ConnectorError, TimeoutError):
+        async with asyncio.timeout(CLOSE_WITHIN):
+            await connector.close()

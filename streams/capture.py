@@ -1,0 +1,289 @@
+"""Capture of one account: its log into `changes`, for as long as the account's partition is ours.
+
+Responsible for the order in which things happen: the log is announced before it is made, a change is stored before it
+is confirmed, an account that is down is tried again. What the rules ask of the account is carried out by
+`streams.reading`, beside the log. Must not know Faust, Kafka or any connector's insides.
+
+What the configuration says decides what is done; each row ends when the configuration says otherwise:
+
+| the account is      | then                                                       |
+|---------------------|------------------------------------------------------------|
+| used                | connect, announce, prepare; stream the log and do errands; |
+|                     | on trouble wait, and again from the start                  |
+| off (all its syncs) | release the slot, then wait                                |
+| gone                | release the slot, and end                                  |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import msgspec
+
+from connectors import base
+from connectors.base import Connector, ConnectorError, CursorExpiredError, FatalError, RetriableError
+from rules.events import AccountState, Captured, LogStarted
+from schemas import ChangeEvent
+from streams import metrics
+from streams.accounts import Accounts, AccountUse, close_quietly, use_of
+from streams.convert import events_of
+from streams.protocols import ChangesSink, Configuration, Errands
+from streams.reading import ErrandWorker
+from streams.tasks import acknowledged, closing, for_ever, together
+from streams.troubles import Backoff, Pacing, trouble_of
+
+log = logging.getLogger(__name__)
+
+
+IN_FLIGHT = 64  # messages of the log that Kafka has not acknowledged yet
+
+
+class CaptureTimes(msgspec.Struct, frozen=True):
+    """Seconds.
+
+    `report_after`: trouble that is over before is nobody's business (a slot that its last holder has not left yet).
+    `settle`: a stream that has run so long is taken for sound, though nothing has come out of it.
+    """
+
+    pacing: Pacing = Pacing()
+    report_after: float = 2.0
+    settle: float = 1.0
+
+
+class AccountCapture:
+    """The service of one account (`streams.protocols.AccountService`)."""
+
+    def __init__(
+        self, account: str, sink: ChangesSink, errands: Errands, accounts: Accounts, times: CaptureTimes | None = None
+    ) -> None:
+        self._account, self._sink, self._accounts = account, sink, accounts
+        self._times = times or CaptureTimes()
+        self._configuration: Configuration | None = None
+        self._reconfigured = asyncio.Event()
+        self._errands = ErrandWorker(account, errands, sink, self._version)
+        self._expired = False  # the log did not reach back to where we were
+        self._backoff = Backoff(self._times.pacing)
+        self._troubled_since: float | None = None
+        self._told_up: bool | None = None  # what `changes` says of the account; None: nothing since we are here
+
+    def wake(self) -> None:
+        """The account's errands have changed."""
+        self._errands.wake()
+
+    async def run(self) -> None:
+        """Until cancelled, or until the account has left the configuration."""
+        try:
+            await together(self._follow_configuration(), self._work())
+        finally:
+            metrics.forget_account(self._account, "capture")
+
+    # ---------------------------------------------------------------- what the configuration says
+
+    async def _follow_configuration(self) -> None:
+        async with closing(self._accounts.source.changes()) as configurations:
+            async for configuration in configurations:
+                self._configuration = configuration
+                self._reconfigured.set()
+                self._errands.wake()
+
+    def _version(self) -> int:
+        return 0 if self._configuration is None else self._configuration.version
+
+    async def _work(self) -> None:
+        """The table above."""
+        await self._reconfigured.wait()
+        last: AccountUse | None = None
+        while True:
+            use = use_of(self._configuration, self._account)
+            if use is None:
+                if last is not None:
+                    await self._insist(last, self._release)
+                return
+            last = use
+            await together(self._until_used_otherwise(use), self._off(use) if use.off else self._on(use))
+
+    async def _until_used_otherwise(self, use: AccountUse) -> None:
+        while use_of(self._configuration, self._account) == use:
+            self._reconfigured.clear()
+            await self._reconfigured.wait()
+
+    async def _on(self, use: AccountUse) -> None:
+        await self._insist(use, self._capture)
+
+    async def _off(self, use: AccountUse) -> None:
+        await self._insist(use, self._release)
+        metrics.forget_account(self._account, "capture")
+        await for_ever()
+
+    # ---------------------------------------------------------------- attempts
+
+    async def _insist(self, use: AccountUse, attempt: Callable[[Connector, AccountUse], Awaitable[None]]) -> None:
+        """Makes the attempt on a new connection, again and again, until it is through."""
+        while True:
+            try:
+                connector = await self._accounts.open(use)
+                try:
+                    return await attempt(connector, use)
+                finally:
+                    await close_quietly(connector)
+            except CursorExpiredError as error:
+                pause = self._cursor_expired(error)
+            except ConnectorError as error:
+                pause = await self._in_trouble(error)
+            await asyncio.sleep(pause)
+
+    def _cursor_expired(self, error: CursorExpiredError) -> float:
+        """The log begins anew at once; an account that goes on saying so is slowed down."""
+        log.warning("%s: %s", self._account, error.message, extra={"action": "expired", "account": self._account})
+        pause = self._backoff.next() if self._expired else 0.0
+        self._expired = True
+        return pause
+
+    async def _in_trouble(self, error: ConnectorError) -> float:
+        """Tells of it, unless it may be over in a moment; how long to wait."""
+        trouble = trouble_of(error)
+        log.warning("%s: %s", self._account, trouble.reason, extra={"action": "down", "account": self._account})
+        metrics.report_account(self._account, "capture", up=False)
+        now = time.monotonic()
+        self._troubled_since = now if self._troubled_since is None else self._troubled_since
+        lasting = isinstance(error, FatalError) or now - self._troubled_since >= self._times.report_after
+        if lasting and self._told_up is not False:
+            self._told_up = False
+            await self._send(AccountState(self._account, False, trouble.reason, trouble.throttled))
+        pause = self._backoff.next(trouble.retry_after)
+        if trouble.throttled:
+            metrics.count_rate_limited(self._account, pause)
+        return pause
+
+    async def _sound(self) -> None:
+        """The account answers, and its log flows."""
+        self._backoff.reset()
+        self._troubled_since = None
+        metrics.report_account(self._account, "capture", up=True)
+        if self._told_up is not True:
+            # Also at our start: whoever was here before us may have said that it is down.
+            self._told_up = True
+            await self._send(AccountState(self._account, True))
+
+    async def _release(self, connector: Connector, _: AccountUse) -> None:
+        await connector.release()
+
+    # ---------------------------------------------------------------- the log
+
+    async def _capture(self, connector: Connector, use: AccountUse) -> None:
+        """Never returns: ends by an error of the account, or when it is cancelled."""
+        cursor = await self._establish(connector)
+        confirmations = Confirmations(self._account, connector.confirm)
+        flows = asyncio.Event()
+        await together(
+            self._stream(connector, cursor, confirmations, flows),
+            confirmations.run(),
+            self._settle(flows),
+            self._errands.run(connector, frozenset(use.objects)),
+        )
+
+    async def _establish(self, connector: Connector) -> str:
+        """The log stands ready, for all objects in use; the cursor to read it from."""
+        standing = None if self._expired else await connector.position()
+        if standing is None:
+            # Stored before the log is made: if we fall in between, the next to come announces it once more, whereas a
+            # log that stands ready would not tell anybody what was missed before it.
+            self._errands.log_begins_anew()
+            await acknowledged(await self._send(LogStarted(self._account)))
+            if self._expired:
+                await connector.release()
+        prepared = await connector.prepare()
+        self._expired = False
+        return prepared if standing is None else standing
+
+    async def _stream(
+        self, connector: Connector, cursor: str, confirmations: Confirmations, flows: asyncio.Event
+    ) -> None:
+        async with closing(connector.changes(cursor)) as items:
+            async for item in items:
+                flows.set()
+                for event in events_of(self._account, item):
+                    await confirmations.sent(event, await self._send(event))
+                await confirmations.reached(item)
+                self._errands.log_at(item)
+        raise RetriableError("the account has ended the stream of its log")
+
+    async def _settle(self, flows: asyncio.Event) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(flows.wait(), self._times.settle)
+        await self._sound()
+        await for_ever()
+
+    async def _send(self, event: ChangeEvent) -> asyncio.Future[int]:
+        return await self._sink.send(self._account, event, config=self._version())
+
+
+class _Step(msgspec.Struct, frozen=True):
+    """A message on its way to Kafka, or (without one) how far the log was when all messages before had been sent."""
+
+    stored: asyncio.Future[int] | None
+    cursor: str | None
+    object: str = ""
+    changes: int = 0
+    committed_at: float = 0.0
+
+
+class Confirmations:
+    """Confirms the log up to where everything is stored, in order; what has been stored meanwhile is confirmed at
+    once."""
+
+    def __init__(self, account: str, confirm: Callable[[str], Awaitable[None]]) -> None:
+        self._account, self._confirm = account, confirm
+        self._steps: deque[_Step] = deque()
+        self._added, self._taken = asyncio.Event(), asyncio.Event()
+
+    async def sent(self, event: ChangeEvent, stored: asyncio.Future[int]) -> None:
+        """A message is on its way. Waits while too many are."""
+        if isinstance(event, Captured):
+            await self._add(_Step(stored, None, event.object, len(event.rows), event.rows[-1].committed_at))
+        else:
+            await self._add(_Step(stored, None))
+
+    async def reached(self, item: base.Captured) -> None:
+        """All messages of an item of the log are on their way."""
+        at = item.committed_at if isinstance(item, base.Heartbeat) else 0.0
+        await self._add(_Step(None, item.cursor, committed_at=at))
+
+    async def run(self) -> None:
+        """Until cancelled. Raises what the account says to a confirmation, and what ends the process."""
+        while True:
+            while not self._steps:
+                self._added.clear()
+                await self._added.wait()
+            if (stored := self._steps[0].stored) is not None:
+                await acknowledged(stored)
+            cursor = self._take_what_is_stored()
+            self._taken.set()
+            if cursor is not None:
+                await self._confirm(cursor)
+
+    async def _add(self, step: _Step) -> None:
+        while len(self._steps) >= IN_FLIGHT:
+            self._taken.clear()
+            await self._taken.wait()
+        self._steps.append(step)
+        self._added.set()
+
+    def _take_what_is_stored(self) -> str | None:
+        """The cursor that may be confirmed."""
+        cursor: str | None = None
+        while self._steps and ((stored := self._steps[0].stored) is None or stored.done()):
+            step = self._steps.popleft()
+            if step.stored is not None:
+                step.stored.result()
+            if step.changes:
+                metrics.count_captured(self._account, step.object, step.changes)
+            if step.committed_at:
+                metrics.observe_capture(self._account, step.committed_at)
+            cursor = step.cursor or cursor
+        return cursor
