@@ -5,6 +5,7 @@ environment itself.
 """
 
 from rules.config.catalogs import check_catalogs
+from rules.config.diff import DocumentChange, diff
 from rules.config.loader import ConnectorModels, Connectors, load, load_document
 from rules.config.models import (
     AccountConfig,
@@ -16,6 +17,8 @@ from rules.config.models import (
     SyncConfig,
 )
 from rules.config.problems import ConfigError, Problem
+from rules.config.reference import reference_markdown
+from rules.config.schema import json_schema
 
 __all__ = [
     "AccountConfig",
@@ -23,6 +26,7 @@ __all__ = [
     "ConfigError",
     "ConnectorModels",
     "Connectors",
+    "DocumentChange",
     "Installation",
     "MappingConfig",
     "Policy",
@@ -30,6 +34,9 @@ __all__ = [
     "RecordKind",
     "SyncConfig",
     "check_catalogs",
+    "diff",
+    "json_schema",
     "load",
     "load_document",
+    "reference_markdown",
 ]

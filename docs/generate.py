@@ -1,0 +1,29 @@
+"""Writes the pages of docs/ that are made from the code: `python -m docs.generate`.
+
+Responsible for where the pages lie. Must not hold a word of them; tests compare the pages with what this would
+write.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rules.config import reference_markdown
+
+DOCS = Path(__file__).resolve().parent
+PAGES = {"reference/configuration.md": reference_markdown}
+
+
+def main() -> None:
+    """Writes all pages that are out of date, and names them."""
+    for name, page in PAGES.items():
+        path, text = DOCS / name, page()
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            sys.stdout.write(f"wrote docs/{name}\n")
+
+
+if __name__ == "__main__":
+    main()
