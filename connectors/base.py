@@ -78,12 +78,13 @@ class Pair(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """A whole record as read: every readable field that is not excluded."""
+    """A whole record as read: every readable field that is not excluded. `into`: the survivor, where it was merged into another."""
 
     id: str
     values: dict[str, Value]
     version: Version
     pairs: tuple[Pair, ...] = ()
+    into: str | None = None
 
 
 class Op(StrEnum):

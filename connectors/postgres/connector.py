@@ -1,0 +1,377 @@
+"""The PostgreSQL connector: the interface of `connectors.base` over the modules beside it.
+
+Versions: PostgreSQL 14 to 18, a primary server with `wal_level = logical`. The role needs LOGIN, REPLICATION, and
+SELECT, INSERT, UPDATE, DELETE on the tables; CREATE on the database for the publication and the ledger, unless an
+administrator makes them (`publication:`; `check` prints the ledger's statements). For the publication it must own the
+tables.
+
+Capture: logical replication, plugin pgoutput. Guarantees: every committed change comes by, in the order of commits, at
+least once; nothing is confirmed to the server but what `confirm` got; a slot that was lost is noticed, never skipped over.
+
+Deletions: in the log, by key; TRUNCATE as such. A change of the key carries the old id.
+
+Writes: one transaction per call. Compare-and-set under the row's lock; the ledger (schema `tandem`) makes a repeated
+token and a repeated message of commands harmless, and remembers pairs.
+
+Limits: a table needs a primary key (or an index as REPLICA IDENTITY). Virtual generated columns, and stored ones before
+18, are not in the log and therefore no fields. Views have no log. Rows of tables that inherit are objects of their own.
+Large objects, sequences and DDL are not captured. Texts cannot hold U+0000. Without the ledger a create is only found
+again by identifier, and `capabilities.tokens` is false.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import ClassVar
+
+import msgspec
+import psycopg
+from pydantic import BaseModel
+
+from connectors.base import (
+    Captured,
+    Context,
+    CursorExpiredError,
+    FatalError,
+    Fence,
+    Health,
+    Identifier,
+    Page,
+    Record,
+    Result,
+    RetriableError,
+    Write,
+)
+from connectors.postgres import catalog, health, ledger, read, slots, write
+from connectors.postgres import find as find_
+from connectors.postgres.capture import Assembler, capture, followed_tables
+from connectors.postgres.catalog import Discovered, Table
+from connectors.postgres.client import Client, Connection, connect
+from connectors.postgres.find import Folding
+from connectors.postgres.mapping import Codec
+from connectors.postgres.names import APPLICATION, MARK_PREFIX, format_lsn, parse_lsn, slot_name
+from connectors.postgres.pgoutput import Relation
+from connectors.postgres.replication import Replication, StreamBrokenError, broken
+from connectors.postgres.settings import PostgresObjectSettings, PostgresSettings
+from rules.catalog import Catalog, Object
+
+
+class PostgresConnector:
+    """One PostgreSQL database as an account. See the module's docstring for what it promises."""
+
+    Settings: ClassVar[type[BaseModel]] = PostgresSettings
+    ObjectSettings: ClassVar[type[BaseModel]] = PostgresObjectSettings
+
+    def __init__(self, settings: BaseModel, context: Context) -> None:
+        assert isinstance(settings, PostgresSettings)
+        self._url = settings.url.get_secret_value()
+        self._context = context
+        self._slot = slot_name(context.installation, context.account)
+        self._own_publication = settings.publication is None
+        self._publication = settings.publication or self._slot
+        self._name = f"{APPLICATION} {context.installation}/{context.account}"
+        self._control = Client(self._url, self._name)
+        self._writer = Client(self._url, self._name, write.OPTIONS)
+        self._known: Discovered | None = None
+        self._shapes: dict[str, read.Shape] = {}
+        self._ledger: bool | None = None
+        self._folding: Folding | None = None
+        self._stream: Replication | None = None
+
+    # ---------------------------------------------------------------- life
+
+    async def open(self) -> None:
+        """Connects. Changes nothing in the account."""
+        async with self._control.session("connecting"):
+            pass
+
+    async def close(self) -> None:
+        """Gives back connections; the slot stays."""
+        await self._control.close()
+        await self._writer.close()
+
+    async def check(self) -> Health:
+        """Whether the account can be reached and synced; finds all problems at once and changes nothing."""
+        subject = health.Subject(self._context, self._url, self._slot, self._publication, self._own_publication)
+        try:
+            async with self._control.session("checking") as connection:
+                found = await self._discover(connection)
+                return await health.check(connection, subject, found)
+        except (FatalError, RetriableError) as error:
+            return health.unreachable(error)
+
+    # ---------------------------------------------------------------- catalog
+
+    async def discover(self) -> Catalog:
+        """The objects under their names in sync.yaml (or the default ones), with typed fields and capabilities."""
+        async with self._control.session("discovering") as connection:
+            found = await self._discover(connection)
+            tokens = await self._has_ledger(connection) or await ledger.may_create(connection)
+        objects = found.catalog().objects
+        if not tokens:
+            objects = {name: _without_tokens(each) for name, each in objects.items()}
+        return Catalog(objects)
+
+    async def _discover(self, connection: Connection) -> Discovered:
+        version = connection.info.server_version
+        if version < 140000:
+            raise FatalError(
+                f"the server is PostgreSQL {version // 10000}", "Tandem needs PostgreSQL 14 or newer: upgrade it"
+            )
+        generated = version >= 180000
+        if generated and not self._own_publication:
+            generated = await slots.carries_generated(connection, self._publication)
+        self._known = await catalog.discover(connection, self._context, generated=generated)
+        self._shapes = {}
+        return self._known
+
+    async def _discovered(self) -> Discovered:
+        if self._known is None:
+            async with self._control.session("discovering") as connection:
+                return await self._discover(connection)
+        return self._known
+
+    async def _shape(self, name: str) -> read.Shape:
+        known = await self._discovered()
+        if name not in self._shapes:
+            table = known.tables.get(name)
+            if table is None:
+                raise FatalError(f"there is no object {name}", "see `tandem discover` for those that there are")
+            if table.problems:
+                raise FatalError(f"{name} cannot be synced: {table.problems[0]}")
+            self._shapes[name] = read.Shape(table)
+        return self._shapes[name]
+
+    def _tables(self, known: Discovered) -> list[Table]:
+        """The context's tables, all of which must be fit to capture."""
+        tables = []
+        for use in self._context.objects:
+            table = known.tables[use.name]
+            if table.problems:
+                raise FatalError(f"{use.name} cannot be synced: {table.problems[0]}")
+            tables.append(table)
+        return tables
+
+    async def _has_ledger(self, connection: Connection) -> bool:
+        if not self._ledger:
+            self._ledger = await ledger.is_there(connection)
+        return self._ledger
+
+    async def _ledger_of(self, connection: Connection) -> read.Ledger:
+        return read.Ledger(self._context.installation, self._context.account, await self._has_ledger(connection))
+
+    # ---------------------------------------------------------------- slot
+
+    async def position(self) -> str | None:
+        """The cursor at which the slot stands, or None where it is missing or of no use any more."""
+        async with self._control.session(f"looking at the slot {self._slot}") as connection:
+            state = await slots.slot_state(connection, self._slot)
+            if state is None or state.lost is not None:
+                return None
+            if await slots.published(connection, self._publication) is None:
+                return None
+            return format_lsn(state.confirmed)
+
+    async def prepare(self) -> str:
+        """Makes ledger, publication and slot; see `slots` for the order and the waiting."""
+        async with self._control.session("setting up capture") as connection:
+            tables = self._tables(await self._discover(connection))
+            self._ledger = await ledger.create(connection)
+            anew, added = await self._publish(connection, tables)
+            state = await slots.slot_state(connection, self._slot)
+            if state is not None and (state.lost is not None or anew):
+                # A publication made anew is unknown to the log that the slot still has to read.
+                await slots.drop_slot(connection, self._slot)
+                state = None
+            if state is None:
+                return format_lsn(await slots.create_slot(connection, self._slot))
+            if added:
+                await slots.wait_for_writers(connection)
+            return format_lsn(state.confirmed)
+
+    async def _publish(self, connection: Connection, tables: Sequence[Table]) -> tuple[bool, bool]:
+        if self._own_publication:
+            try:
+                return await slots.ensure_publication(connection, self._publication, tables)
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise FatalError(
+                    f"the role may not make or change the publication {self._publication}: {error.diag.message_primary}",
+                    health.publication_remedy(self._publication, tables, connection.info.server_version),
+                ) from error
+        missing = slots.missing_from(await slots.published(connection, self._publication), tables)
+        if missing:
+            raise FatalError(
+                f"the publication {self._publication} lacks {', '.join(table.native for table in missing)}",
+                health.publication_remedy(self._publication, tables, connection.info.server_version),
+            )
+        return False, False
+
+    async def release(self) -> None:
+        """Drops the slot and our own publication; the ledger stays."""
+        async with self._control.session(f"dropping the slot {self._slot}") as connection:
+            await slots.drop_slot(connection, self._slot)
+            if self._own_publication:
+                await slots.drop_publication(connection, self._publication)
+
+    # ---------------------------------------------------------------- log
+
+    async def changes(self, cursor: str | None) -> AsyncIterator[Captured]:
+        """The log from `cursor` on, without end."""
+        async with self._control.session("opening the change log") as connection:
+            known = await self._discover(connection)
+            position = await self._start(connection, cursor)
+            row = await (
+                await connection.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+            ).fetchone()
+            assert row is not None
+        tables = followed_tables(known, self._context)
+        lookup = _Catalogs(self._control, self._publication, known.codecs, list(tables.values()))
+        await lookup.check()
+        try:
+            stream = await Replication.start(self._url, self._name, self._slot, self._publication, position)
+        except StreamBrokenError as error:
+            raise await self._broken(error) from error
+        self._stream = stream
+        try:
+            assembler = Assembler(self._context, tables, row[0])
+            assembler.end = assembler.told = position
+            async with aclosing(capture(stream, assembler, lookup)) as events:
+                async for event in events:
+                    yield event
+        except StreamBrokenError as error:
+            raise await self._broken(error) from error
+        finally:
+            self._stream = None
+            await stream.close()
+
+    async def _start(self, connection: Connection, cursor: str | None) -> int:
+        """Where to start, if the log still reaches back to there."""
+        state = await slots.slot_state(connection, self._slot)
+        if state is None:
+            raise CursorExpiredError(f"there is no replication slot {self._slot}")
+        if state.lost is not None:
+            raise CursorExpiredError(f"the replication slot {self._slot} is lost: {state.lost}")
+        if cursor is None:
+            return state.confirmed
+        position = parse_lsn(cursor)
+        if position < state.confirmed:
+            # Only we confirm, and only what is stored: whoever comes with less has lost what he had.
+            raise CursorExpiredError(
+                f"the log is confirmed up to {format_lsn(state.confirmed)}, past the cursor {cursor}"
+            )
+        return position
+
+    async def _broken(self, error: StreamBrokenError) -> Exception:
+        """What a broken stream means, by the state of the slot."""
+        async with self._control.session(f"looking at the slot {self._slot}") as connection:
+            state = await slots.slot_state(connection, self._slot)
+            if state is None or state.lost is not None:
+                return CursorExpiredError(f"the replication slot {self._slot} is lost: {error.message}")
+            if await slots.published(connection, self._publication) is None:
+                return CursorExpiredError(f"the publication {self._publication} is gone: {error.message}")
+            if error.sqlstate == "55006":
+                return await slots.in_use(connection, state, self._name)
+        if error.sqlstate in ("42704", "58P01"):  # the publication was made after the log began; the log's file is gone
+            return CursorExpiredError(f"the log can no longer be read: {error.message}")
+        return broken(error)
+
+    async def confirm(self, cursor: str) -> None:
+        """All up to `cursor` is stored on our side: the server may forget it."""
+        if self._stream is not None:
+            self._stream.confirm(parse_lsn(cursor))
+
+    async def mark(self, mark: str) -> None:
+        """Sets a mark behind all that is committed now."""
+        said = {"installation": self._context.installation, "account": self._context.account, "mark": mark}
+        content = msgspec.json.encode(said).decode()
+        async with self._control.session("setting a mark") as connection, connection.pipeline():
+            # Transactional, and flushed whatever the role's setting: a message alone would lie in the buffers of the log.
+            await connection.execute("BEGIN")
+            await connection.execute("SET LOCAL synchronous_commit = local")
+            await connection.execute(f"SELECT pg_logical_emit_message(true, '{MARK_PREFIX}', $1::text)", [content])
+            await connection.execute("COMMIT")
+
+    # ---------------------------------------------------------------- reading
+
+    async def snapshot(self, object: str, resume: str | None) -> AsyncIterator[Page]:
+        """A full read in the order of the key; `resume` is the id after which it goes on."""
+        shape = await self._shape(object)
+        async with self._control.session(f"reading {object}") as connection:
+            known = await self._ledger_of(connection)
+
+        async def another() -> Connection:
+            return await connect(self._url, self._name)
+
+        async with aclosing(read.pages(another, shape, known, resume)) as pages:
+            async for page in pages:
+                yield page
+
+    async def read(self, object: str, ids: Sequence[str]) -> list[Record]:
+        """The records as they are now; those that are not there are left out."""
+        shape = await self._shape(object)
+        async with self._control.session(f"reading {object}") as connection:
+            return await read.read(connection, shape, await self._ledger_of(connection), ids)
+
+    async def find(self, object: str, identifiers: Sequence[Identifier]) -> list[Record]:
+        """Records that match any of the identifiers, normalised as the rules do."""
+        shape = await self._shape(object)
+        async with self._control.session(f"searching {object}") as connection:
+            conditions, parameters = find_.condition(shape, identifiers, await self._folds(connection))
+            if not conditions:
+                return []
+            query = (
+                f"SELECT {shape.select} FROM {shape.table.source} t "  # noqa: S608
+                f"WHERE {' OR '.join(conditions)} ORDER BY {shape.key_sql}"
+            )
+            found = await read.records(connection, shape, await self._ledger_of(connection), query, parameters)
+        return find_.by_identifier(found, identifiers)
+
+    async def _folds(self, connection: Connection) -> Folding:
+        if self._folding is None:
+            self._folding = await find_.folding(connection)
+        return self._folding
+
+    # ---------------------------------------------------------------- writing
+
+    async def apply(self, object: str, writes: Sequence[Write], fence: Fence | None) -> list[Result]:
+        """Does the writes, one answer each in the same order."""
+        if not writes:
+            return []
+        shape = await self._shape(object)
+        async with self._writer.session(f"writing {object}") as connection:
+            target = write.Target(shape, await self._ledger_of(connection), await self._folds(connection))
+            return await write.apply(connection, target, writes, fence)
+
+
+class _Catalogs:
+    """What the log's loop asks of the catalogs (`capture.Lookup`)."""
+
+    def __init__(self, control: Client, publication: str, codecs: Mapping[int, Codec], tables: list[Table]) -> None:
+        self._control, self._publication, self._codecs, self._tables = control, publication, codecs, tables
+
+    async def codecs(self, relation: Relation) -> Mapping[int, Codec]:
+        """Codecs that cover the relation's types; types made since the discovery are looked up."""
+        if any(column.type_oid not in self._codecs for column in relation.columns):
+            async with self._control.session("looking up types") as connection:
+                self._codecs = {**self._codecs, **await catalog.load_codecs(connection)}
+        return self._codecs
+
+    async def natives(self, relation: Relation) -> dict[str, str]:
+        """The names of its columns' types."""
+        async with self._control.session("looking up types") as connection:
+            return await catalog.native_types(connection, relation)
+
+    async def check(self) -> None:
+        """Raises where a table of ours is gone, another one under its name, or no longer published."""
+        async with self._control.session("looking at the tables") as connection:
+            lost = await slots.unpublished(connection, self._publication, self._tables)
+        if lost:
+            raise CursorExpiredError(
+                f"{', '.join(table.native for table in lost)}: no longer the table that the log tells of "
+                f"(dropped, made anew, or taken out of the publication {self._publication})"
+            )
+
+
+def _without_tokens(found: Object) -> Object:
+    return msgspec.structs.replace(found, capabilities=msgspec.structs.replace(found.capabilities, tokens=False))
