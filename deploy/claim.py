@@ -21,6 +21,8 @@ from deploy.errors import InUseError, StartFailedError
 
 # A killed owner's server has this long to close; it is the sum of the longest stop steps, and some air.
 CLOSING_SECONDS = 45.0
+# A process that was just killed holds its locks until the kernel has taken it down.
+_DYING_SECONDS = 0.5
 _POLL_SECONDS = 0.05
 
 
@@ -37,7 +39,7 @@ class Claim:
         """Take it; returns the descriptor that the server must keep open. InUseError if another process has it."""
         owner = self._open("owner.lock")
         try:
-            if not _lock(owner):
+            if not await _locked_within(owner, _DYING_SECONDS):
                 raise InUseError(
                     f"{self._server} in {self._folder} is in use by {_who(owner)}.",
                     "Stop that one first (Ctrl-C in its terminal), or choose another home with --home.",
@@ -76,26 +78,29 @@ class Claim:
         except OSError as error:
             raise StartFailedError(
                 f"{self._server} cannot use the folder {self._folder}: {error.strerror}.",
-                "If it was made by another user (root, say), run Tandem as that user, or choose another home with --home.",
+                "If another user made it (root, say), run Tandem as that user, or choose another home with --home.",
             ) from error
 
     async def _until_closed(self, guard: int) -> None:
-        deadline = time.monotonic() + CLOSING_SECONDS
-        while not _lock(guard):
+        if not await _locked_within(guard, CLOSING_SECONDS):
+            raise InUseError(
+                f"{self._server} in {self._folder} still runs, though the process that started it is gone.",
+                f"It was asked to close {CLOSING_SECONDS:.0f} s ago. Find it in the list of processes and end it.",
+            )
+
+
+async def _locked_within(descriptor: int, seconds: float) -> bool:
+    """Whether we got the lock in time. Polled, since a `flock` that waits cannot be cancelled."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             if time.monotonic() > deadline:
-                raise InUseError(
-                    f"{self._server} in {self._folder} still runs, though the process that started it is gone.",
-                    f"It was asked to close {CLOSING_SECONDS:.0f} s ago. Find it in the list of processes and end it.",
-                )
+                return False
             await asyncio.sleep(_POLL_SECONDS)
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        else:
+            return True
 
 
 def _who(owner: int) -> str:

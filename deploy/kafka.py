@@ -53,6 +53,9 @@ _SETTINGS = {
     # A worker that starts is at work at once; one that died is noticed as soon as it asks for.
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
+    # After a kill the controller takes the broker's new start for a double until the old session is over: 9 s by default.
+    "broker.session.timeout.ms": "2000",
+    "broker.heartbeat.interval.ms": "500",
     # Threads for one machine that also runs the workers and the databases.
     "num.network.threads": "2",
     "num.io.threads": "4",

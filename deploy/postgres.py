@@ -43,7 +43,7 @@ _SETTINGS = {
 
 # Fast first: sessions are ended and all is written. It waits for replication clients to have received everything, and
 # one that hangs would hold it up: then at once, and the next start recovers from the log.
-_STOP = (StopStep(signal.SIGINT, 10.0), StopStep(signal.SIGQUIT, 10.0))
+_STOP = (StopStep(signal.SIGINT, 5.0), StopStep(signal.SIGQUIT, 10.0))
 
 
 class EmbeddedPostgres(EmbeddedServer):
@@ -134,8 +134,8 @@ class EmbeddedPostgres(EmbeddedServer):
         if not await reach.can_run(self._identity, str(copy / "bin" / "postgres"), "--version"):
             raise StartFailedError(
                 f"The user {self._identity.name} cannot execute PostgreSQL, neither {server} nor a copy in {copy}.",
-                "May programs be executed there (mount option noexec)? Is a library missing? Try it as that user, or run "
-                "Tandem as an ordinary user.",
+                "May programs be executed there (mount option noexec)? Is a library missing? Try it as that user, or "
+                "run Tandem as an ordinary user.",
             )
         return copy
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -25,7 +26,10 @@ START_SECONDS = 90.0
 _POLL_SECONDS = 0.05
 # Somebody may take a port between our look and the server's; more than a few times in a row is another trouble.
 _PORT_ATTEMPTS = 3
-_TAIL_LINES = 15
+_TAIL_LINES = 6
+_TROUBLE_LINES = 6
+_TROUBLE = re.compile(r"\b(ERROR|FATAL|PANIC)\b|\berror: |^(Caused by: |Exception |[\w.$]+(Exception|Error)\b)")
+_STACK_FRAME = re.compile(r"\s+(at |\.\.\. \d+ more)")
 
 
 class EmbeddedServer(ABC):
@@ -160,5 +164,13 @@ class EmbeddedServer(ABC):
                 begin = begins.get(file, 0)
                 stream.seek(max(begin if begin <= size else 0, size - 64_000))
                 lines = stream.read().decode(errors="replace").splitlines()
-            tails += [f"  {line}" for line in lines[-_TAIL_LINES:]]
+            tails += [f"  {line}" for line in _telling(lines)]
         return "\n".join(tails) or "  (it is empty)"
+
+
+def _telling(lines: list[str]) -> list[str]:
+    """What a person needs of a log: where the trouble began, which may be far above the end, and the end."""
+    words = [line for line in lines if not _STACK_FRAME.match(line)]
+    trouble = [index for index, line in enumerate(words) if _TROUBLE.search(line)][:_TROUBLE_LINES]
+    end = range(max(len(words) - _TAIL_LINES, 0), len(words))
+    return [words[index] for index in sorted({*trouble, *end})]
