@@ -15,13 +15,13 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel, ValidationError
 
-from connectors.base import Connector, ConnectorError, Context, FatalError, ObjectUse
+from connectors.base import Connector, ConnectorError, Context, FatalError, ObjectUse, RetriableError
 from rules.config import AccountConfig, ConfigError, Installation
 from rules.plan import connections_of
 from streams.protocols import ConfigSource, Configuration
 
 ENTRY_POINTS = "tandem.connectors"
-CLOSE_WITHIN = 3.0  # seconds
+OPEN_WITHIN, CLOSE_WITHIN = 30.0, 3.0  # seconds
 
 Resolve = Callable[[Mapping[str, Any]], Installation]
 """A document into an installation, with its references to secrets resolved here (`rules.config.load_document`)."""
@@ -88,7 +88,11 @@ class Accounts:
         """A connector that is open, to be closed by the caller. Raises `ConnectorError`."""
         connector = self.make(use)
         try:
-            await connector.open()
+            async with asyncio.timeout(OPEN_WITHIN):
+                await connector.open()
+        except TimeoutError:
+            await close_quietly(connector)
+            raise RetriableError(f"no connection within {OPEN_WITHIN:.0f} s") from None
         except BaseException:
             await close_quietly(connector)
             raise

@@ -30,9 +30,9 @@ from connectors.base import Connector, ConnectorError, CursorExpiredError, Fatal
 from rules.events import AccountState, Captured, LogStarted
 from schemas import ChangeEvent
 from streams import metrics
-from streams.accounts import Accounts, AccountUse, close_quietly, use_of
+from streams.accounts import Accounts, AccountUse, Classes, Resolve, close_quietly, connector_class, use_of
 from streams.convert import events_of
-from streams.protocols import ChangesSink, Configuration, Errands
+from streams.protocols import CaptureFactory, ChangesSink, ConfigSource, Configuration, Errands
 from streams.reading import ErrandWorker
 from streams.tasks import acknowledged, closing, for_ever, together
 from streams.troubles import Backoff, Pacing, trouble_of
@@ -138,11 +138,10 @@ class AccountCapture:
             await asyncio.sleep(pause)
 
     def _cursor_expired(self, error: CursorExpiredError) -> float:
-        """The log begins anew at once; an account that goes on saying so is slowed down."""
+        """The next attempt lets the log begin anew."""
         log.warning("%s: %s", self._account, error.message, extra={"action": "expired", "account": self._account})
-        pause = self._backoff.next() if self._expired else 0.0
         self._expired = True
-        return pause
+        return self._backoff.next()
 
     async def _in_trouble(self, error: ConnectorError) -> float:
         """Tells of it, unless it may be over in a moment; how long to wait."""
@@ -287,3 +286,12 @@ class Confirmations:
                 metrics.observe_capture(self._account, step.committed_at)
             cursor = step.cursor or cursor
         return cursor
+
+
+def capture_factory(resolve: Resolve, classes: Classes = connector_class) -> CaptureFactory:
+    """What makes the service of an account, with the connectors and secrets of this machine."""
+
+    def make(account: str, sink: ChangesSink, errands: Errands, config: ConfigSource) -> AccountCapture:
+        return AccountCapture(account, sink, errands, Accounts(config, resolve, classes))
+
+    return make

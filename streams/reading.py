@@ -121,19 +121,18 @@ class ErrandWorker:
         in_flight: deque[asyncio.Future[int]] = deque()
         async with closing(connector.snapshot(order.object, errand.resume)) as pages:
             async for page in pages:
-                await self._send_page(page, errand.key, order, in_flight)
                 if self._woken.is_set():
                     self._woken.clear()
                     await self._do_small_ones(connector, objects)
                     if not self._is_wanted(errand):
                         return
+                await self._send_page(page, errand.key, order, in_flight)
         for sent in in_flight:
             await acknowledged(sent)
         await acknowledged(
             await self._send(ReadDone(self._account, order.object, order.read), order, errand=errand.key)
         )
         self._carried_out[errand.key] = order
-        self._woken.set()
 
     def _is_wanted(self, errand: Errand) -> bool:
         """Whether no newer request has taken its place, and its sync is still there."""
