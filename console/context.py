@@ -120,4 +120,6 @@ class TandemCommand(click.Command):
                     formatter.write_dl(records)
 
 
-pass_settings = click.make_pass_decorator(Settings, ensure=True)
+def pass_settings(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command the settings as its first argument."""
+    return click.make_pass_decorator(Settings, ensure=True)(function)

@@ -109,8 +109,8 @@ def _parquet(path: Path, columns: Sequence[str], kinds: Mapping[str, str], recor
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    types = {"integer": pa.int64(), "boolean": pa.bool_(), "list": pa.list_(pa.string())}
-    schema = pa.schema([(column, types.get(kinds.get(column, ""), pa.string())) for column in columns])
+    types: dict[str, pa.DataType] = {"integer": pa.int64(), "boolean": pa.bool_(), "list": pa.list_(pa.string())}
+    schema = pa.schema([pa.field(column, types.get(kinds.get(column, ""), pa.string())) for column in columns])
     convert = [_converter(kinds.get(column, "")) for column in columns]
     count = 0
     held: list[list[Any]] = [[] for _ in columns]

@@ -56,6 +56,11 @@ class Service:
         found: Json = json.loads(text) if text else {}
         return found
 
+    @property
+    def _applied(self) -> Json:
+        found: Json = (self.configuration.get("document") or {}).get("syncs") or {}
+        return found
+
     @cached_property
     def rows(self) -> dict[str, SyncRow]:
         """The state of each sync that a worker has reported on."""
@@ -64,8 +69,7 @@ class Service:
     @cached_property
     def between(self) -> dict[str, tuple[str, ...]]:
         """The accounts of every sync, in the order of the file; the syncs in their order there."""
-        applied = (self.configuration.get("document") or {}).get("syncs") or {}
-        found = {name: tuple(sync["between"]) for name, sync in applied.items()}
+        found = {name: tuple(sync["between"]) for name, sync in self._applied.items()}
         for name, row in self.rows.items():
             found.setdefault(name, tuple(row.connection.split("~")))
         return found
@@ -121,10 +125,8 @@ class Service:
         """The record that `account:id`, or an id alone, names. Raises `WrongUseError` where none or several do."""
         self.known(sync)
         account, colon, record_id = reference.partition(":")
-        if colon and account in self.between[sync]:
-            found = self.reader.find(sync, record_id, account)
-        else:
-            found = self.reader.find(sync, reference)
+        named = colon and account in self.between[sync]
+        found = self.reader.find(sync, record_id, account) if named else self.reader.find(sync, reference)
         if not found:
             accounts = " or ".join(f"{name}:ID" for name in self.between[sync])
             raise WrongUseError(
@@ -133,7 +135,7 @@ class Service:
                 f" `tandem records {sync} --search TEXT`.",
             )
         if len({row.key for _, row in found}) > 1:
-            meant = " and ".join(f"{account}:{record_id if colon else reference}" for account, _ in found)
+            meant = " and ".join(f"{account}:{record_id if named else reference}" for account, _ in found)
             raise WrongUseError(
                 f"{reference} is the id of several records of {sync}.", f"Say which one you mean: {meant}."
             )
@@ -145,10 +147,7 @@ class Service:
         row = self.rows.get(name)
         if row is None:
             row = SyncRow(sync=name, connection="~".join(sorted(self.between[name])), state="initial")
-        state = row.state
-        if name in self.configuration.get("off", ()):
-            state = "off"
-        found: Json = {"sync": name, "state": state}
+        found: Json = {"sync": name, "state": self._state(name, row)}
         found |= {count: row.counts.get(count, 0) for count in COUNTS}
         found["lag_seconds"] = self._lag(row)
         found["initial"] = {
@@ -160,6 +159,12 @@ class Service:
         found["reason"] = row.reason or None
         found["accounts_down"] = dict(row.accounts)
         return found
+
+    def _state(self, name: str, row: SyncRow) -> str | None:
+        """What was applied counts before what a worker has reported: `off` and `on` show at once."""
+        if name in self.configuration.get("off", ()):
+            return "off"
+        return "initial" if row.state == "off" and name in self._applied else row.state
 
     def _lag(self, row: SyncRow) -> float:
         """How long the oldest change that is still on its way has been under way, as far as is known."""

@@ -13,9 +13,8 @@ HOW_TO_WRITE = "Write a time as 2026-01-31, 2026-01-31T18:00, 18:00 or today, or
 def parse_time(text: str, now: float) -> float:
     """Seconds since 1970. A time without a zone is local; a span counts back from now. Raises `ValueError`."""
     given = text.strip()
-    span = _SPAN.fullmatch(given.casefold())
-    if span:
-        return now - float(span[1]) * _SECONDS[span[2]]
+    if _SPAN.fullmatch(given.casefold()):
+        return now - parse_span(given)
     today = datetime.fromtimestamp(now, UTC).astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
     named = {"now": now, "today": today.timestamp(), "yesterday": (today - timedelta(days=1)).timestamp()}
     if given.casefold() in named:
@@ -24,6 +23,14 @@ def parse_time(text: str, now: float) -> float:
         hour, minute, *second = map(int, given.split(":"))
         return today.replace(hour=hour, minute=minute, second=second[0] if second else 0).timestamp()
     return datetime.fromisoformat(given).astimezone().timestamp()
+
+
+def parse_span(text: str) -> float:
+    """The seconds of 90s, 10m, 2h, 30d. Raises `ValueError`."""
+    found = _SPAN.fullmatch(text.strip().casefold())
+    if found is None:
+        raise ValueError(f"{text} is no span of time")
+    return float(found[1]) * _SECONDS[found[2]]
 
 
 def iso(seconds: float) -> str:

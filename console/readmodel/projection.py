@@ -16,22 +16,27 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 import schemas
-from console.broker import Broker
 from console.readmodel.writer import ReadModelWriter, Rows
-from console.topics import TopicNames
+from console.times import parse_span
 from rules.events import DeadLetter, StatusRow, SyncRow
-from schemas import History, UndecodableError, UnknownSchemaError
+from schemas import History, SchemaError, UndecodableError, UnknownSchemaError
+from streams.broker import Broker
+from streams.config import INSTALLATION, SCHEMA
+from streams.protocols import Configuration
+from streams.topics import MARKER, Topics, parse_status_key
 
 PAUSE_S = 0.05  # between two fetches of a few rows: what comes meanwhile shares a transaction
 SMALL = 200  # messages of a fetch, below which the pause is worth it
 IDLE_S = 1.0  # how often a quiet projection notes that it is current
 ROWS_PER_TRANSACTION = 20_000
 TRIM_EVERY_S = 3600.0
+CLIENT = "tandem-read-model"
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +48,14 @@ class Projection:
         self, broker: Broker, installation: str, path: Path, on_rows: Callable[[Rows], None] | None = None
     ) -> None:
         self._broker = broker
-        self._topics = TopicNames(installation)
+        self._topics = Topics(installation)
         self._path = path
+        self._projected = (
+            self._topics.config,
+            self._topics.statuses,
+            self._topics.history,
+            self._topics.dead_letters,
+        )
         self._on_rows = on_rows or (lambda _: None)
         self._producer: AIOKafkaProducer | None = None
         self._retention_s: float | None = None
@@ -61,23 +72,27 @@ class Projection:
 
     async def catch_up(self) -> None:
         """Reads up to where the topics end now. Raises `KafkaError` where the broker does not answer."""
-        await self._follow(until_current=True)
+        while not await self._follow(until_current=True):
+            log.info("the read model is filled anew", extra={"action": "read_model_dropped"})
 
-    async def _follow(self, *, until_current: bool) -> None:
-        """One life of a consumer and a writer."""
-        writer = ReadModelWriter(self._path, f"{self._topics.installation}@{await _cluster_id(self._broker)}")
+    async def _follow(self, *, until_current: bool) -> bool:
+        """One life of a consumer and a writer; True when it ends because the read model is current."""
+        cluster, partitions = await _layout(self._broker, self._projected)
+        writer = ReadModelWriter(self._path, f"{self._topics.installation}@{cluster}")
         try:
             consumer = AIOKafkaConsumer(
-                **self._broker.client_options("tandem-read-model"),
+                **self._broker.client(),
+                client_id=CLIENT,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 max_poll_records=5000,
                 fetch_max_wait_ms=500,
             )
-            await consumer.start()
             try:
-                if await self._assign(consumer, writer):
-                    await self._read(consumer, writer, until_current)
+                await consumer.start()
+                if await self._assign(consumer, writer, partitions):
+                    return await self._read(consumer, writer, until_current)
+                return False
             finally:
                 await consumer.stop()
         finally:
@@ -86,9 +101,10 @@ class Projection:
                 await self._producer.stop()
                 self._producer = None
 
-    async def _assign(self, consumer: AIOKafkaConsumer, writer: ReadModelWriter) -> bool:
-        """Takes all partitions at the offsets that were stored. False where the topics are younger: the file was dropped."""
-        partitions = await _partitions(consumer, self._topics.projected)
+    async def _assign(
+        self, consumer: AIOKafkaConsumer, writer: ReadModelWriter, partitions: list[TopicPartition]
+    ) -> bool:
+        """Takes all partitions at the stored offsets. False where the topics are younger: the file was dropped."""
         consumer.assign(partitions)
         offsets = writer.offsets()
         ends = await consumer.end_offsets(partitions)
@@ -99,22 +115,25 @@ class Projection:
             offset = offsets.get((tp.topic, tp.partition))
             if offset is not None:
                 consumer.seek(tp, offset)
-        # The schemas first: the configuration topic is short, and everything else is written in them.
-        await self._read_config(consumer, TopicPartition(self._topics.config, 0), ends)
+        # The configuration topic always from its beginning: it is short, and all else is written in its schemas.
+        consumer.seek(TopicPartition(self._topics.config, 0), 0)
         return True
 
-    async def _read_config(
-        self, consumer: AIOKafkaConsumer, tp: TopicPartition, ends: dict[TopicPartition, int]
-    ) -> None:
-        """Learns all schemas, whatever of the topic the read model has seen before."""
-        consumer.seek(tp, 0)
-        while await consumer.position(tp) < ends[tp]:
+    async def _read_config(self, consumer: AIOKafkaConsumer, rows: Rows) -> None:
+        """Reads the configuration topic up to its end."""
+        tp = TopicPartition(self._topics.config, 0)
+        end = (await consumer.end_offsets([tp]))[tp]
+        while await consumer.position(tp) < end:
             for message in (await consumer.getmany(tp, timeout_ms=1000)).get(tp, ()):
-                _learn_schema(message)
-        consumer.seek(tp, 0)
+                await self._add(consumer, rows, message)
+                rows.offsets[tp.topic, tp.partition] = message.offset + 1
 
-    async def _read(self, consumer: AIOKafkaConsumer, writer: ReadModelWriter, until_current: bool) -> None:
+    async def _read(self, consumer: AIOKafkaConsumer, writer: ReadModelWriter, until_current: bool) -> bool:
+        """Goes on until it is current, or for good; False when the file was taken away."""
         stored_at = 0.0
+        first = Rows()
+        await self._read_config(consumer, first)
+        await self._store(writer, first)
         while writer.is_there():
             fetched = await consumer.getmany(timeout_ms=int(IDLE_S * 1000))
             count = sum(map(len, fetched.values()))
@@ -134,10 +153,11 @@ class Projection:
                 await self._store(writer, rows)
                 stored_at = now
             if current and until_current:
-                return
+                return True
             if count < SMALL:
                 await asyncio.sleep(PAUSE_S)
             await self._trim(writer, now)
+        return False
 
     async def _store(self, writer: ReadModelWriter, rows: Rows) -> None:
         await asyncio.to_thread(writer.store, rows, time.time())
@@ -156,30 +176,24 @@ class Projection:
 
     async def _add(self, consumer: AIOKafkaConsumer, rows: Rows, message: ConsumerRecord) -> None:
         """Adds what the message says; one that cannot be decoded goes to the dead letters."""
-        while True:
+        try:
             try:
                 self._decode(rows, message)
-            except UnknownSchemaError as error:
-                log.warning("%s; the read model waits for it", error)
-                tp = TopicPartition(self._topics.config, 0)
-                for published in (await consumer.getmany(tp, timeout_ms=1000)).get(tp, ()):
-                    self._decode(rows, published)
-                    rows.offsets[tp.topic, tp.partition] = published.offset + 1
-            except UndecodableError as error:
-                await self._send_dead_letter(message, str(error))
-                return
-            else:
-                return
+            except UnknownSchemaError:
+                # A schema is in `config` before its first use, so it is there by now, or it is none of ours.
+                await self._read_config(consumer, rows)
+                self._decode(rows, message)
+        except SchemaError as error:
+            await self._send_dead_letter(message, str(error))
 
     def _decode(self, rows: Rows, message: ConsumerRecord) -> None:
         if message.topic == self._topics.config:
-            if message.key == b"installation" and message.value is not None:
-                rows.meta["configuration"] = message.value.decode()
-            else:
-                _learn_schema(message)
+            self._decode_config(rows, message.key or b"", message.value)
             return
+        if message.key is not None and message.key.startswith(MARKER[:1]):
+            return  # the marker of a partition's new owner
         if message.value is None:
-            sync, _, key = (message.key or b"").decode().partition("|")
+            sync, key = parse_status_key(message.key or b"")
             if key:
                 rows.records[sync, key] = None
             else:
@@ -197,10 +211,23 @@ class Projection:
             case other:
                 raise UndecodableError(f"a {type(other).__name__} has no place in {message.topic}")
 
+    def _decode_config(self, rows: Rows, key: bytes, value: bytes | None) -> None:
+        try:
+            if key == INSTALLATION and value is not None:
+                document = msgspec.json.decode(value, type=Configuration).document
+                self._retention_s = parse_span(str(document.get("retention", "30d")))
+                rows.meta["configuration"] = value.decode()
+            elif key.startswith(SCHEMA) and value is not None:
+                schemas.add(key.removeprefix(SCHEMA).decode(), value)
+            else:
+                raise UndecodableError(f"{self._topics.config} has no entries with the key {key!r}")
+        except (msgspec.DecodeError, ValueError) as error:
+            raise UndecodableError(str(error)) from error
+
     async def _send_dead_letter(self, message: ConsumerRecord, reason: str) -> None:
         """Into the topic, since others look there too. Its id is the place, so that it counts once."""
         if self._producer is None:
-            self._producer = AIOKafkaProducer(**self._broker.client_options("tandem-read-model"), acks="all")
+            self._producer = AIOKafkaProducer(**self._broker.client(), client_id=CLIENT, acks="all")
             await self._producer.start()
         letter = DeadLetter(
             id=f"{message.topic}/{message.partition}/{message.offset}",
@@ -213,15 +240,11 @@ class Projection:
             offset=message.offset,
             raw=message.value,
         )
-        await self._producer.send_and_wait(
-            self._topics.dead_letters, schemas.encode(letter), key=b"", partition=message.partition
-        )
-
-
-def _learn_schema(message: ConsumerRecord) -> None:
-    kind, _, fingerprint = (message.key or b"").decode(errors="replace").partition("/")
-    if kind == "schema" and message.value is not None:
-        schemas.add(fingerprint, message.value)
+        data = schemas.encode(letter)
+        fingerprint = schemas.fingerprint_in(data)
+        schema = schemas.published()[fingerprint]
+        await self._producer.send_and_wait(self._topics.config, schema, SCHEMA + fingerprint.encode(), partition=0)
+        await self._producer.send_and_wait(self._topics.dead_letters, data, b"", partition=message.partition)
 
 
 async def _is_current(consumer: AIOKafkaConsumer) -> bool:
@@ -232,22 +255,17 @@ async def _is_current(consumer: AIOKafkaConsumer) -> bool:
     return True
 
 
-async def _partitions(consumer: AIOKafkaConsumer, topics: tuple[str, ...]) -> list[TopicPartition]:
-    """All partitions of the topics, as soon as all topics are there."""
-    while True:
-        known = {topic: consumer.partitions_for_topic(topic) for topic in topics}
-        if all(known.values()):
-            return [
-                TopicPartition(topic, number) for topic, numbers in known.items() for number in sorted(numbers or ())
-            ]
-        await asyncio.sleep(0.2)
-        await consumer.topics()  # asks the broker anew
-
-
-async def _cluster_id(broker: Broker) -> str:
-    admin = AIOKafkaAdminClient(**broker.client_options("tandem-read-model"))
+async def _layout(broker: Broker, topics: tuple[str, ...]) -> tuple[str, list[TopicPartition]]:
+    """The cluster's id and all partitions of the topics, as soon as all topics are there."""
+    admin = AIOKafkaAdminClient(**broker.client(), client_id=CLIENT)
     await admin.start()
     try:
-        return str((await admin.describe_cluster())["cluster_id"])
+        while not set(topics) <= set(await admin.list_topics()):  # noqa: ASYNC110 - only asking tells
+            await asyncio.sleep(0.2)
+        described = await admin.describe_topics(list(topics))
+        partitions = [
+            TopicPartition(topic["topic"], number) for topic in described for number in range(len(topic["partitions"]))
+        ]
+        return str((await admin.describe_cluster())["cluster_id"]), partitions
     finally:
         await admin.close()
