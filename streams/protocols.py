@@ -44,6 +44,7 @@ import msgspec
 from rules.catalog import Catalog
 from rules.events import Commands, DeadLetter, Event, ReadRecords, ReadRequest, Results, SetMark, SyncRow
 from schemas import ChangeEvent
+from streams.topics import connection_name
 
 # ---------------------------------------------------------------- configuration
 
@@ -62,6 +63,11 @@ class Configuration(msgspec.Struct, frozen=True):
     def accounts(self) -> tuple[str, ...]:
         """The accounts that any sync uses, sorted."""
         return tuple(sorted({account for sync in self.document["syncs"].values() for account in sync["between"]}))
+
+    @property
+    def connections(self) -> tuple[str, ...]:
+        """The connections that any sync belongs to, sorted."""
+        return tuple(sorted({connection_name(sync["between"]) for sync in self.document["syncs"].values()}))
 
     def objects(self, account: str, *, running: bool = True) -> tuple[str, ...]:
         """The objects of the account that syncs use, sorted; `running`: only of syncs that are not off."""

@@ -164,6 +164,16 @@ async def ensure_topics(
         await admin.close()
 
 
+async def cluster_id(broker: Broker) -> str:
+    """The id of the Kafka cluster."""
+    admin = AIOKafkaAdminClient(**broker.client())
+    await admin.start()
+    try:
+        return str((await admin.describe_cluster())["cluster_id"])
+    finally:
+        await admin.close()
+
+
 async def _partitions_of(admin: AIOKafkaAdminClient, topics: Topics) -> int:
     """How many partitions the topics that exist have; what was asked for where none exists."""
     existing = set(await admin.list_topics())
