@@ -69,7 +69,7 @@ async def blame(
 async def _misfit(connection: Connection, shape: Shape, job: Job) -> Blame | None:
     """The first value that its column's type refuses: each is tried alone, since the server does not name the column."""
     for name, text in job.texts.items():
-        column = shape.table.column(name)
+        column = shape.columns.get(name)
         if text is None or column is None:
             continue
         longest = column.type.max_length
@@ -90,7 +90,7 @@ async def _holder(
     """The id of the record that already holds the values of a unique rule."""
     conditions, parameters = [], []
     for name in columns:
-        column = shape.table.column(name)
+        column = shape.columns.get(name)
         if column is None:
             return None
         text = job.texts.get(name)

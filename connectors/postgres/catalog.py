@@ -78,10 +78,6 @@ class Table(msgspec.Struct, frozen=True):
         """The table in FROM: without the rows of tables that inherit from it, which are objects of their own."""
         return self.sql if self.partitioned else f"ONLY {self.sql}"
 
-    def column(self, name: str) -> Column | None:
-        """The column of that name."""
-        return next((column for column in self.columns if column.name == name), None)
-
     def keys(self) -> tuple[Column, ...]:
         """The columns of the key, in its order."""
         by_name = {column.name: column for column in self.columns}

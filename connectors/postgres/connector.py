@@ -324,7 +324,7 @@ class PostgresConnector:
                 f"SELECT {shape.select} FROM {shape.table.source} t "  # noqa: S608
                 f"WHERE {' OR '.join(conditions)} ORDER BY {shape.key_sql}"
             )
-            found = await read.records(connection, shape, await self._ledger_of(connection), query, parameters)
+            found = await read.records(connection, shape, await self._ledger_of(connection), query, parameters, prepare=False)
         return find_.by_identifier(found, identifiers)
 
     async def _folds(self, connection: Connection) -> Folding:

@@ -104,7 +104,7 @@ def condition(shape: Shape, identifiers: Iterable[Identifier], folding: Folding)
     conditions: list[str] = []
     parameters: list[Any] = []
     for (field, type_), values in wanted.items():
-        column = shape.table.column(field)
+        column = shape.columns.get(field)
         if column is None:
             continue
         if type_ == "exact":
@@ -157,7 +157,7 @@ def indexed_condition(shape: Shape, raw: Sequence[tuple[Identifier, Value]]) -> 
     conditions: list[str] = []
     parameters: list[Any] = []
     for field, values in wanted.items():
-        column = shape.table.column(field)
+        column = shape.columns.get(field)
         if column is None:
             continue
         texts = [text for value in sorted(values) if (text := exact_input(column, value)) is not None]

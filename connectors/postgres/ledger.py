@@ -19,6 +19,7 @@ from connectors.postgres.client import Connection
 from connectors.postgres.mapping import text_array
 from connectors.postgres.names import SCHEMA, quote
 
+# What is selective leads the indexes: on a table without statistics the server would else read all of an account.
 CREATE = f"""\
 CREATE SCHEMA IF NOT EXISTS {SCHEMA};
 CREATE TABLE IF NOT EXISTS {SCHEMA}.ledger (
@@ -37,9 +38,9 @@ CREATE TABLE IF NOT EXISTS {SCHEMA}.ledger (
     position pg_lsn NOT NULL DEFAULT pg_current_wal_insert_lsn(),
     writer xid8 NOT NULL DEFAULT pg_current_xact_id(),
     updated timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (installation, account, link)
+    PRIMARY KEY (link, installation, account)
 );
-CREATE INDEX IF NOT EXISTS ledger_record ON {SCHEMA}.ledger (installation, account, object, id);
+CREATE INDEX IF NOT EXISTS ledger_record ON {SCHEMA}.ledger (id, object, installation, account);
 CREATE TABLE IF NOT EXISTS {SCHEMA}.fence (
     installation text NOT NULL,
     account text NOT NULL,
@@ -136,7 +137,7 @@ WITH entered AS (
     SELECT $1, $2, $3, r.link, r.sequence::bigint, r.token, r.op, r.id, r.sync, r.pair_account, r.pair_object, r.pair_id
     FROM unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[])
          AS r(link, sequence, token, op, id, sync, pair_account, pair_object, pair_id)
-    ON CONFLICT (installation, account, link) DO UPDATE SET
+    ON CONFLICT (link, installation, account) DO UPDATE SET
         sequence = excluded.sequence, token = excluded.token, op = excluded.op, object = excluded.object, id = excluded.id,
         sync = coalesce(excluded.sync, l.sync), pair_account = coalesce(excluded.pair_account, l.pair_account),
         pair_object = coalesce(excluded.pair_object, l.pair_object), pair_id = coalesce(excluded.pair_id, l.pair_id),

@@ -34,7 +34,9 @@ class Shape:
     def __init__(self, table: Table) -> None:
         self.table = table
         self.names = tuple(column.name for column in table.columns)
+        self.columns = {column.name: column for column in table.columns}
         self.keys = table.keys()
+        self._integer_key = len(self.keys) == 1 and self.keys[0].codec.load is int
         self._convert = tuple((column.name, column.codec.load) for column in table.columns if not column.codec.plain)
         self._single_key = table.key[0] if len(table.key) == 1 else None
         self.select = self._select("t.")
@@ -64,6 +66,8 @@ class Shape:
 
     def key_texts(self, record_id: str) -> list[str] | None:
         """The key of an id as texts for the server; None where no row can have it."""
+        if self._integer_key and record_id.isdecimal() and len(record_id) < 19:
+            return [record_id]
         parts = split_id(record_id)
         if len(parts) != len(self.keys):
             return None
@@ -114,7 +118,9 @@ def parse_snapshot(text: str) -> Snapshot:
     return Snapshot(int(xmin), int(xmax), tuple(map(int, running.split(","))) if running else ())
 
 
-async def image(connection: Connection, query: str, parameters: Sequence[Any]) -> tuple[list[Row], Version]:
+async def image(
+    connection: Connection, query: str, parameters: Sequence[Any], *, prepare: bool = True
+) -> tuple[list[Row], Version]:
     """Rows read without a lock, with what the read could see.
 
     The position is read before the snapshot is taken, the snapshot is that of the rows. The transaction stays open, so
@@ -125,7 +131,7 @@ async def image(connection: Connection, query: str, parameters: Sequence[Any]) -
     async with connection.pipeline():
         await connection.execute(_BEGIN)
         seen = await connection.execute("SELECT pg_current_snapshot()::text")
-        rows = await connection.execute(query, parameters, prepare=True)
+        rows = await connection.execute(query, parameters, prepare=prepare)
     sees = await seen.fetchone()
     assert place is not None
     assert sees is not None
@@ -160,10 +166,16 @@ async def pairs(connection: Connection, ledger: Ledger, name: str, ids: Sequence
 
 
 async def records(
-    connection: Connection, shape: Shape, ledger: Ledger, query: str, parameters: Sequence[Any]
+    connection: Connection,
+    shape: Shape,
+    ledger: Ledger,
+    query: str,
+    parameters: Sequence[Any],
+    *,
+    prepare: bool = True,
 ) -> list[Record]:
     """The records that a query over the select list finds, as an image, with their pairs."""
-    rows, version = await image(connection, query, parameters)
+    rows, version = await image(connection, query, parameters, prepare=prepare)
     found = [(shape.id_of(values), values) for values in map(shape.values, rows)]
     known = await pairs(connection, ledger, shape.table.object, [record_id for record_id, _ in found])
     await connection.execute("COMMIT")

@@ -31,11 +31,12 @@ class UnfitError(Exception):
         self.category, self.field, self.message = category, field, message
 
 
-def input_texts(table: Table, write: Write) -> dict[str, str | None]:
+def input_texts(shape: Shape, write: Write) -> dict[str, str | None]:
     """The values as texts for the server; raises what of them cannot be sent at all."""
     texts: dict[str, str | None] = {}
+    table, columns = shape.table, shape.columns
     for name, value in write.values.items():
-        column = table.column(name)
+        column = columns.get(name)
         if column is None:
             raise UnfitError("schema", name, f"{table.native} has no column {name} that may be used")
         if column.read_only:
@@ -99,8 +100,7 @@ def key_parameters(shape: Shape, jobs: Sequence[Job]) -> list[Any]:
 
 
 def _columns(shape: Shape, names: Sequence[str]) -> list[Column]:
-    by_name = {column.name: column for column in shape.table.columns}
-    return [by_name[name] for name in names]
+    return [shape.columns[name] for name in names]
 
 
 def update_sql(shape: Shape, names: Sequence[str]) -> str:

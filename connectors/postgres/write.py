@@ -133,7 +133,7 @@ class Round:
 
     def _job(self, place: int, write: Write) -> Job | None:
         try:
-            texts = statements.input_texts(self.shape.table, write)
+            texts = statements.input_texts(self.shape, write)
         except UnfitError as error:
             self.answers[place] = Answer(
                 Outcome.REJECTED, write.id, category=error.category, field=error.field, message=error.message
@@ -252,8 +252,10 @@ class Round:
 
     async def _image(self, query: str, parameters: Sequence[Any]) -> list[Record]:
         """Records read without a lock; the position was read before, at the opening."""
+        # Planned anew each time: only with the values in hand does the server hash a long list instead of walking it.
+        cursor = await self.connection.execute(query, parameters, prepare=False)
         result = []
-        for seen, *row in await (await self.connection.execute(query, parameters)).fetchall():
+        for seen, *row in await cursor.fetchall():
             values = self.shape.values(row)
             version = Version(self._position, None, parse_snapshot(seen))
             result.append(Record(self.shape.id_of(values), values, version))
