@@ -29,14 +29,14 @@ help: ## this list
 
 setup: ## the environment in .venv, from locks with hashes
 	@python=""; \
-	for candidate in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14 python; do \
+	for candidate in $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.14 python); do \
 	  command -v $$candidate >/dev/null 2>&1 || continue; \
 	  if $$candidate -c 'import sys; sys.exit(not sys.version_info >= (3, 11))' >/dev/null 2>&1; then python=$$candidate; break; fi; \
 	done; \
 	if [ -z "$$python" ]; then \
-	  found=`python3 --version 2>&1 || true`; \
-	  echo "setup: Tandem needs Python 3.11 or newer on PATH, as python3 or python3.11 and up; python3 here: $$found."; \
-	  echo "setup: install one (Debian, Ubuntu: python3 python3-venv), or name it: make PYTHON=/where/it/is/python3"; \
+	  found=`$(or $(PYTHON),python3) --version 2>&1 || true`; \
+	  echo "setup: Tandem needs Python 3.11 or newer on PATH; $(or $(PYTHON),python3) here: $$found."; \
+	  echo "setup: install one (Debian, Ubuntu: python3 python3-venv), or name it: make setup PYTHON=python3.12"; \
 	  exit 1; \
 	fi; \
 	$$python deploy/environment.py

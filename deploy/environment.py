@@ -66,7 +66,7 @@ def create() -> None:
         version = "python%d.%d" % sys.version_info[:2]
         sys.exit(
             "setup: %s cannot make virtual environments: its module `venv` is not complete. On Debian and Ubuntu "
-            "install the package %s-venv (or python3-venv), or name another Python: make PYTHON=python3.12"
+            "install the package %s-venv (or python3-venv), or name another Python: make setup PYTHON=python3.12"
             % (sys.executable, version)
         )
     run(sys.executable, "-m", "venv", "--clear", str(VENV), failing="could not create %s; see above" % VENV)
@@ -90,7 +90,7 @@ def install() -> None:
 def main() -> None:
     if sys.version_info < OLDEST:
         sys.exit(
-            "setup: Tandem needs Python %d.%d or newer, %s is %s. Install one, or name it: make PYTHON=python3.12"
+            "setup: Tandem needs Python %d.%d or newer, %s is %s. Install one, or name it: make setup PYTHON=python3.12"
             % (OLDEST + (sys.executable, sys.version.split()[0]))
         )
     if is_up_to_date():
