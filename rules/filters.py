@@ -21,7 +21,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from rules.canonical import canonical_time, shown
 from rules.catalog import FieldType, Kind, Scalar, Value
 from rules.faults import fault
-from rules.values import InvalidValueError, describe, fits, is_empty
+from rules.values import InvalidValueError, describe, fits, is_empty, noun
 
 Predicate = Callable[[Mapping[str, Value]], bool]
 
@@ -285,7 +285,7 @@ def _part(condition: Condition, type_: FieldType, path: tuple[str | int, ...]) -
 
 
 def _unsuited(condition: Condition, type_: FieldType, path: tuple[str | int, ...], better: str) -> FilterError:
-    message = f"'{condition.op.value}' cannot compare '{condition.field}', which is a {type_.kind}"
+    message = f"'{condition.op.value}' cannot compare '{condition.field}', which is {noun(type_)}"
     return FilterError(message, f"use {better}, is_empty or is_not_empty", (*path, "op"))
 
 

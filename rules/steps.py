@@ -49,6 +49,18 @@ def describe(type_: FieldType) -> str:
             return _DESCRIPTIONS[type_.kind]
 
 
+def noun(type_: FieldType) -> str:
+    """The kind of a type with its article."""
+    return _NOUNS.get(type_.kind, f"a {type_.kind}")
+
+
+_NOUNS = {
+    Kind.INTEGER: "an integer",
+    Kind.ENUM: "an enumeration",
+    Kind.UUID: "a UUID",
+    Kind.JSON: "JSON",
+    Kind.BYTES: "bytes",
+}
 _DESCRIPTIONS = {
     Kind.DECIMAL: DECIMAL,
     Kind.BOOLEAN: "true or false",

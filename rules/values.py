@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rules.canonical import (
     InvalidValueError,
@@ -34,7 +35,7 @@ from rules.canonical import (
     shown,
 )
 from rules.catalog import FieldType, Kind, Scalar, Value
-from rules.steps import Step, as_text, change_of_kind, describe, limit_of, rounded_to, same_value, text_of
+from rules.steps import Step, as_text, change_of_kind, describe, limit_of, noun, rounded_to, same_value, text_of
 
 __all__ = [
     "Conversion",
@@ -52,9 +53,10 @@ __all__ = [
     "fits",
     "invertible",
     "is_empty",
+    "noun",
 ]
 
-ValueMap = Mapping[Scalar, Scalar] | Iterable[tuple[Scalar, Scalar]]
+ValueMap = Mapping[Any, Scalar] | Iterable[tuple[Scalar, Scalar]]
 
 
 class InconvertibleError(Exception):
@@ -99,14 +101,14 @@ def conversion(source: FieldType, target: FieldType, values: ValueMap | None = N
     forward, back = _step(source, target), _step(target, source)
     _require_an_option(source, target, forward)
     identity = forward is same_value and back is same_value
-    return Conversion(forward, back, _comparison(source, target), identity)
+    is_plain = identity and source.kind not in (Kind.LIST, Kind.TIME)
+    return Conversion(forward, back, _equal if is_plain else _comparison(source, target), identity)
 
 
 def fits(type_: FieldType) -> Step:
     """Checks a value that a person wrote (a constant, a filter's value) against a type; gives it in canonical form."""
     if type_.kind is Kind.LIST:
-        item = fits(type_.item or FieldType(Kind.TEXT))
-        return _elementwise(item)
+        return _elementwise(fits(_item(type_)))
     written = _step(FieldType(Kind.TEXT), type_) if type_.kind is not Kind.BYTES else same_value
 
     def check(value: Value) -> Value:
@@ -149,12 +151,12 @@ def _step(source: FieldType, target: FieldType) -> Step:
     limit = limit_of(source, target)
     if change is same_value and limit is None:
         return same_value
-    keeps_blanks = target.kind is Kind.TEXT
+    keeps_blanks, longest = target.kind is Kind.TEXT, target.max_length
     limited = limit or same_value
 
     def convert(value: Value) -> Value:
         if is_empty(value):
-            return value if keeps_blanks and isinstance(value, str) else None
+            return value[:longest] if keeps_blanks and isinstance(value, str) else None
         return limited(change(value))
 
     return convert
@@ -182,6 +184,11 @@ def _require_an_option(source: FieldType, target: FieldType, forward: Step) -> N
 
 
 # ---------------------------------------------------------------- comparison
+
+
+def _equal(a: Value, b: Value) -> bool:
+    """Values of like types."""
+    return a == b or (is_empty(a) and is_empty(b))
 
 
 def _stored(source: FieldType, target: FieldType, *, rounding: bool) -> Step:

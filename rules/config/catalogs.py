@@ -17,7 +17,7 @@ from rules.config.tree import Path
 from rules.config.wording import Finding
 from rules.filters import filter_problems
 from rules.identifiers import IdentifierType
-from rules.values import InconvertibleError, InvalidValueError, conversion, describe, fits
+from rules.values import InconvertibleError, InvalidValueError, conversion, describe, fits, noun
 
 Objects = Mapping[str, Object]
 
@@ -149,7 +149,7 @@ class _Sync:
         if mapping.is_constant:
             yield from self.constant(mapping, path, one)
         if mapping.identifier is not None and one.type.kind not in _IDENTIFYING[mapping.identifier]:
-            message = f"'{one.name}' of '{account}' is a {one.type.kind}, which cannot be an identifier of type {mapping.identifier}"
+            message = f"'{one.name}' of '{account}' is {noun(one.type)}, which cannot be an identifier of type {mapping.identifier}"
             yield Finding((*path, "identifier"), message, "identify by a text, or remove 'identifier'")
         if mapping.association is not None:
             yield from self.association(mapping.association, path, side, one)
@@ -165,7 +165,7 @@ class _Sync:
     def association(self, sync: str, path: Path, side: int, one: Field) -> Iterator[Finding]:
         account, other = self.sync.accounts[side], self.installation.syncs.get(sync)
         if one.type.kind not in _REFERRING:
-            message = f"'{one.name}' of '{account}' is a {one.type.kind}, which cannot refer to a record"
+            message = f"'{one.name}' of '{account}' is {noun(one.type)}, which cannot refer to a record"
             yield Finding((*path, account), message, "name the field that holds the reference")
         elif other is not None and one.references is not None and one.references != other.between.get(account):
             message = (
