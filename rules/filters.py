@@ -71,7 +71,11 @@ def _as_scalar(value: Any) -> Any:
     raise fault(f"a value is a text, a number, true or false, not {shown(value)}", "write one of these")
 
 
-ScalarValue = Annotated[Scalar, BeforeValidator(_as_scalar)]
+def _as_value(value: Any) -> Any:
+    return tuple(map(_as_scalar, value)) if isinstance(value, (list, tuple)) else _as_scalar(value)
+
+
+ScalarOrList = Annotated[Scalar | tuple[Scalar, ...], BeforeValidator(_as_value)]
 
 
 class Condition(BaseModel):
@@ -83,7 +87,7 @@ class Condition(BaseModel):
     op: Op = Field(
         description="How: eq, ne, lt, le, gt, ge, in, not_in, contains, starts_with, ends_with, is_empty, is_not_empty."
     )
-    value: ScalarValue | tuple[ScalarValue, ...] = Field(
+    value: ScalarOrList = Field(
         default=None, description="With what. A list for `in` and `not_in`; nothing for `is_empty` and `is_not_empty`."
     )
 

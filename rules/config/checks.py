@@ -271,13 +271,14 @@ def _rings(whole: Whole) -> Iterator[Finding]:
     arcs: dict[str, dict[str, str]] = {}
     for name, sync in whole.installation.syncs.items():
         nodes = [f"{account}:{object_name}" for account, object_name in sync.between.items()]
+        arcs |= {node: arcs.get(node, {}) for node in nodes}
         for side, may in enumerate(sync.writes):
             if may:
-                arcs.setdefault(nodes[1 - side], {})[nodes[side]] = name
+                arcs[nodes[1 - side]][nodes[side]] = name
     seen: set[frozenset[str]] = set()
     for cycle in _cycles({node: list(targets) for node, targets in arcs.items()}):
-        syncs = [arcs[node][cycle[(place + 1) % len(cycle)]] for place, node in enumerate(cycle)]
-        bare = [name for name in dict.fromkeys(syncs) if not _has_identifier(whole, name)]
+        syncs = {arcs[node][cycle[(place + 1) % len(cycle)]] for place, node in enumerate(cycle)}
+        bare = [name for name in whole.installation.syncs if name in syncs and not _has_identifier(whole, name)]
         if len(cycle) < 3 or not bare or frozenset(syncs) in seen:
             continue
         seen.add(frozenset(syncs))

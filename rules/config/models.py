@@ -30,7 +30,7 @@ from rules.catalog import Scalar
 from rules.config.entries import Entry, normalised
 from rules.config.problems import Place
 from rules.faults import fault
-from rules.filters import Filter, ScalarValue
+from rules.filters import Filter, ScalarOrList
 from rules.identifiers import IdentifierType
 
 
@@ -111,7 +111,7 @@ class MappingConfig(Model):
 
     a: NonBlank | None = Field(default=None, description="The field of the account that `between` names first.")
     b: NonBlank | None = Field(default=None, description="The field of the account that `between` names second.")
-    value: ScalarValue | tuple[ScalarValue, ...] = Field(
+    value: ScalarOrList = Field(
         default=None,
         description="In place of the second field: what the field is set to in records that the sync creates there.",
     )

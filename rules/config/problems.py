@@ -45,7 +45,9 @@ def closest(word: str, known: Iterable[str]) -> str | None:
     """The known word that was probably meant."""
     by_lower = {name.lower(): name for name in known}
     near = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[near[0]] if near else None
+    if not near and len(word) > 2:
+        near = [name for name in by_lower if name.startswith(word.lower())]
+    return by_lower[near[0]] if len(near) == 1 else None
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str = "there is") -> str:

@@ -55,6 +55,8 @@ def findings(error: ValidationError, data: Any, base: Path = (), known: Iterable
     """What a validation found, in terms of the file. `data` is what was validated, `base` its path, `known` its keys."""
     found: list[Finding] = []
     for detail in error.errors(include_url=False):
+        if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:
+            continue  # pydantic counts the elements that are valid; the others are reported themselves
         if detail["type"] == FAULT:
             found += _own(detail, data, base)
         else:
@@ -139,7 +141,7 @@ def _wrong(kind: str, named: str, name: str, detail: ErrorDetails) -> tuple[str,
         case "tuple_type" | "list_type":
             return f"{named} must be a list, not {_kind_of(value)}", example or "put '- ' in front of each element"
         case "too_short" | "too_long" if name == "between":
-            return f"{named} must name two accounts, not {context['actual_length']}", example
+            return f"{named} must name two accounts, not {len(value)}", example
         case "too_short":
             return f"{named} is empty", example or "add at least one element"
         case "greater_than_equal":
