@@ -22,7 +22,7 @@ from rules.config.problems import Place, Problem
 Path = tuple[str | int, ...]
 
 _DEEPEST = 40
-_MOST_PARTS = 200_000  # what aliases of aliases may unfold to
+_MOST_PARTS = 50_000  # what aliases of aliases may unfold to
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,300}|0o[0-7]{1,300}|0x[0-9a-fA-F]{1,300}")
 _FLOAT = re.compile(
@@ -44,6 +44,9 @@ class Number(float):
         number = super().__new__(cls, value)
         number.text = text
         return number
+
+    def __getnewargs__(self) -> tuple[float, str]:  # type: ignore[override]  # what copies are made with
+        return float(self), self.text
 
     def __str__(self) -> str:
         return self.text
@@ -249,7 +252,7 @@ class _Builder:
         self.tree.problems.append(Problem(self.tree.filename, place.line, place.column, message, remedy))
 
 
-_STRANGE_TAGS = ("binary", "omap", "pairs", "set", "merge", "yaml")
+_STRANGE_TAGS = ("binary", "omap", "pairs", "set")
 
 
 def _place(node: Node) -> Place:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unicodedata import normalize
+
 import pytest
 from email_validator import EmailNotValidError, validate_email
 from hypothesis import example, given
@@ -145,9 +147,15 @@ def test_normalising_twice_changes_nothing(kind: IdentifierType, value: str) -> 
 
 
 @given(_ANY_TEXT)
-def test_upper_and_lower_case_fold_alike(text: str) -> None:
+def test_canonically_equal_texts_fold_alike_and_folding_again_changes_nothing(text: str) -> None:
     assert fold(fold(text)) == fold(text)
+    assert fold(normalize("NFC", text)) == fold(normalize("NFD", text)) == fold(text)
+
+
+@given(st.text(st.characters(max_codepoint=0x17F, categories=("Lu", "Ll"))))
+def test_upper_and_lower_case_fold_alike(text: str) -> None:
     assert fold(text.casefold()) == fold(text)
+    assert fold(text.lower()) == fold(text)
 
 
 @given(st.sampled_from((IdentifierType.EMAIL, IdentifierType.DOMAIN, IdentifierType.NAME)), _ANY_TEXT)
