@@ -76,7 +76,8 @@ class FencedRecovery(Recovery):
                 end(error)
         await super()._build_highwaters(consumer, tps, destination, title)
         if title == "active":
-            self.active_offsets.update(destination)
+            for tp in tps:  # one by one: the `update` of a Counter adds
+                self.active_offsets[tp] = destination[tp]
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
         """Reads on where the state ends. The group's committed offset may be ahead of it, or behind."""

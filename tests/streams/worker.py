@@ -1,0 +1,46 @@
+"""A worker with the counting twins, as a process: `python -m tests.streams.worker BROKER INSTALLATION FOLDER`. For tests alone.
+
+TANDEM_TWIN names a guard that is taken out (`tests.streams.guards`), so that a test can show what the guard is for.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from streams.broker import Broker
+from streams.owned import Parts
+from streams.worker import WorkerSettings, run_worker
+from tests.streams import counting
+
+PARTITIONS = 4
+
+
+def main() -> None:
+    """Runs until SIGTERM."""
+    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(message)s")
+    broker, installation, folder = sys.argv[1:]
+    if twin := os.environ.get("TANDEM_TWIN"):
+        from tests.streams import guards
+
+        guards.take_out(twin)
+    settings = WorkerSettings(
+        Broker((broker,)),
+        installation,
+        Path(folder),
+        partitions=PARTITIONS,
+        session=float(os.environ.get("SESSION", "3")),
+        metrics_port=None,
+    )
+    run_worker(
+        settings,
+        lambda topics, config: Parts(
+            counting.decide, counting.index_changes, counting.Capture, counting.lanes, counting.Metrics()
+        ),
+    )
+
+
+if __name__ == "__main__":
+    main()
