@@ -5,6 +5,7 @@ Asked only for rows that were refused, one at a time. It must not decide what th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,13 +31,12 @@ class Blame(msgspec.Struct, frozen=True):
 
 # A unique rule may be an index without a constraint.
 _CONSTRAINT = """
-SELECT ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY c(number, place)
-             JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = c.number ORDER BY c.place)
+SELECT (SELECT json_agg(a.attname ORDER BY c.place)::text FROM unnest(k.conkey) WITH ORDINALITY c(number, place)
+        JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = c.number)
 FROM pg_constraint k WHERE k.conrelid = $1::oid AND k.conname = $2
 UNION ALL
-SELECT ARRAY(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY c(number, place)
-             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = c.number
-             WHERE c.place <= i.indnkeyatts ORDER BY c.place)
+SELECT (SELECT json_agg(a.attname ORDER BY c.place)::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY c(number, place)
+        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = c.number WHERE c.place <= i.indnkeyatts)
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = $1::oid AND x.relname = $2 LIMIT 1"""
 
 
@@ -55,7 +55,7 @@ async def blame(
     if refusal.constraint is None:
         return Blame()
     row = await (await connection.execute(_CONSTRAINT, [shape.table.oid, refusal.constraint])).fetchone()
-    columns: list[str] = list(row[0]) if row is not None else []
+    columns: list[str] = json.loads(row[0] or "[]") if row is not None else []
     given = [name for name in columns if name in job.texts]
     field = given[0] if given else (columns[0] if columns else None)
     other = None

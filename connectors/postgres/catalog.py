@@ -6,6 +6,7 @@ must not read or write a row of the application's.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -133,7 +134,7 @@ _TYPES = """
 SELECT t.oid::bigint AS oid, t.typname AS name, n.nspname AS schema, t.typtype::text AS type, t.typbasetype::bigint AS base,
        t.typtypmod AS base_mod, t.typdelim::text AS delimiter, format_type(t.oid, -1) AS "cast",
        CASE WHEN t.typcategory = 'A' AND t.typname NOT IN ('int2vector', 'oidvector') THEN t.typelem::bigint ELSE 0 END AS element,
-       (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid) AS labels
+       (SELECT json_agg(e.enumlabel ORDER BY e.enumsortorder)::text FROM pg_enum e WHERE e.enumtypid = t.oid) AS labels
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
 WHERE t.typtype <> 'p'
 """
@@ -173,8 +174,8 @@ ORDER BY a.attrelid, a.attnum
 _INDEXES = """
 SELECT i.indrelid::bigint AS oid, i.indisprimary AS "primary", i.indisreplident AS identity, i.indimmediate AS immediate,
        i.indisunique AS "unique", i.indpred IS NULL AS whole, am.amname IN ('btree', 'hash') AS lookup,
-       ARRAY(SELECT k.number::int FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(number, place)
-             WHERE k.place <= i.indnkeyatts ORDER BY k.place) AS numbers
+       (SELECT json_agg(k.number ORDER BY k.place)::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(number, place)
+        WHERE k.place <= i.indnkeyatts) AS numbers
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am am ON am.oid = x.relam
 WHERE i.indrelid = ANY($1) AND i.indisvalid AND i.indisready
 """
@@ -194,7 +195,8 @@ async def discover(connection: Connection, context: Context, *, generated: bool)
         tables = await (await cursor.execute(_TABLES)).fetchall()
         oids = [row["oid"] for row in tables]
         columns = _grouped(await (await cursor.execute(_COLUMNS, [oids])).fetchall())
-        indexes = _grouped(await (await cursor.execute(_INDEXES, [oids])).fetchall())
+        found = await (await cursor.execute(_INDEXES, [oids])).fetchall()
+        indexes = _grouped({**row, "numbers": json.loads(row["numbers"])} for row in found)
         references = _grouped(await (await cursor.execute(_REFERENCES, [oids])).fetchall())
     codecs = build_codecs({row["oid"]: _pg_type(row) for row in types})
     named = _named(tables, context.objects)
@@ -225,7 +227,7 @@ async def native_types(connection: Connection, relation: Relation) -> dict[str, 
 
 
 def _pg_type(row: Row) -> PgType:
-    return PgType(**{**row, "labels": tuple(row["labels"] or ())})
+    return PgType(**{**row, "labels": tuple(json.loads(row["labels"] or "[]"))})
 
 
 def _grouped(rows: Iterable[Row]) -> dict[int, list[Row]]:

@@ -17,7 +17,10 @@ from typing import Any, NoReturn
 
 import psycopg
 from psycopg import pq
+from psycopg.abc import AdaptContext
+from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.string import TextLoader
 
 from connectors.base import ConnectorError, FatalError, RetriableError
 
@@ -144,12 +147,40 @@ async def refused(info: str, url: str, error: Exception) -> NoReturn:
 
 # ---------------------------------------------------------------- connections
 
+_PLAIN = ("int2", "int4", "int8", "oid", "bool", "text", "varchar", "name")
+
+
+class _Texts(AdaptContext):
+    """How results are loaded: all but the plainest types as the server's own texts, the same that the log has.
+
+    Casting to text in the query would not do: of some types (inet) the cast says something else than the output.
+    """
+
+    def __init__(self) -> None:
+        self._adapters = AdaptersMap(psycopg.adapters)
+        for info in psycopg.adapters.types:
+            for oid in (info.oid, info.array_oid):
+                if oid and (info.name not in _PLAIN or oid == info.array_oid):
+                    self._adapters.register_loader(oid, TextLoader)
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        return self._adapters
+
+    @property
+    def connection(self) -> None:
+        return None
+
+
+_TEXTS = _Texts()
+
+
 
 async def connect(url: str, name: str, options: str = "") -> Connection:
     """A new connection in autocommit mode; `name` is what the server's pg_stat_activity shows."""
     info = conninfo(url, application_name=name, options=options)
     try:
-        return await psycopg.AsyncConnection.connect(info, autocommit=True, cursor_factory=psycopg.AsyncRawCursor)
+        return await psycopg.AsyncConnection.connect(info, autocommit=True, cursor_factory=psycopg.AsyncRawCursor, context=_TEXTS)
     except psycopg.OperationalError as error:
         await refused(info, url, error)
 

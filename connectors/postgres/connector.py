@@ -21,6 +21,7 @@ again by identifier, and `capabilities.tokens` is false.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import ClassVar
@@ -56,6 +57,9 @@ from connectors.postgres.replication import Replication, StreamBrokenError, brok
 from connectors.postgres.settings import PostgresObjectSettings, PostgresSettings
 from rules.catalog import Catalog, Object
 
+# Seconds after which a ledger that was missing is looked for again: an administrator may have made it.
+_ASK_AGAIN = 30.0
+
 
 class PostgresConnector:
     """One PostgreSQL database as an account. See the module's docstring for what it promises."""
@@ -75,7 +79,8 @@ class PostgresConnector:
         self._writer = Client(self._url, self._name, write.OPTIONS)
         self._known: Discovered | None = None
         self._shapes: dict[str, read.Shape] = {}
-        self._ledger: bool | None = None
+        self._ledger = False
+        self._ledger_asked = -_ASK_AGAIN
         self._folding: Folding | None = None
         self._stream: Replication | None = None
 
@@ -154,9 +159,14 @@ class PostgresConnector:
         return tables
 
     async def _has_ledger(self, connection: Connection) -> bool:
-        if not self._ledger:
-            self._ledger = await ledger.is_there(connection)
+        if not self._ledger and time.monotonic() >= self._ledger_asked + _ASK_AGAIN:
+            self._ledger, self._ledger_asked = await ledger.is_there(connection), time.monotonic()
         return self._ledger
+
+    async def _make_ledger(self, connection: Connection) -> None:
+        """The ledger, where it is missing and the role may make it."""
+        if not await self._has_ledger(connection):
+            self._ledger = await ledger.create(connection)
 
     async def _ledger_of(self, connection: Connection) -> read.Ledger:
         return read.Ledger(self._context.installation, self._context.account, await self._has_ledger(connection))
@@ -177,7 +187,7 @@ class PostgresConnector:
         """Makes ledger, publication and slot; see `slots` for the order and the waiting."""
         async with self._control.session("setting up capture") as connection:
             tables = self._tables(await self._discover(connection))
-            self._ledger = await ledger.create(connection)
+            await self._make_ledger(connection)
             anew, added = await self._publish(connection, tables)
             state = await slots.slot_state(connection, self._slot)
             if state is not None and (state.lost is not None or anew):
@@ -340,6 +350,8 @@ class PostgresConnector:
             return []
         shape = await self._shape(object)
         async with self._writer.session(f"writing {object}") as connection:
+            if not self._ledger:
+                await self._make_ledger(connection)
             target = write.Target(shape, await self._ledger_of(connection), await self._folds(connection))
             return await write.apply(connection, target, writes, fence)
 

@@ -40,7 +40,7 @@ class PgType(msgspec.Struct, frozen=True):
 class Codec(msgspec.Struct, frozen=True):
     """How the values of one type travel. `load`: the server's text to the canonical value; `dump`: the inverse; `decode`: from the log's bytes.
 
-    `plain`: the driver's own loader already gives the canonical value, so a select need not turn it into text first.
+    `plain`: what the driver loads is the canonical value already (see `client`); all others it loads as text.
     `cast`: the type to cast a text parameter to; never with a length, because an explicit cast would cut silently.
     """
 

@@ -39,14 +39,8 @@ class Shape:
         self._integer_key = len(self.keys) == 1 and self.keys[0].codec.load is int
         self._convert = tuple((column.name, column.codec.load) for column in table.columns if not column.codec.plain)
         self._single_key = table.key[0] if len(table.key) == 1 else None
-        self.select = self._select("t.")
-        self.returning = self._select("")
+        self.select = ", ".join(f"t.{quote(column.name)}" for column in table.columns)
         self.key_sql = ", ".join(f"t.{quote(name)}" for name in table.key)
-
-    def _select(self, prefix: str) -> str:
-        return ", ".join(
-            f"{prefix}{quote(column.name)}{'' if column.codec.plain else '::text'}" for column in self.table.columns
-        )
 
     def values(self, row: Row) -> dict[str, Value]:
         """Canonical values of a selected row."""
@@ -54,7 +48,7 @@ class Shape:
         for name, load in self._convert:
             text = values[name]
             if text is not None:
-                values[name] = load(text)  # type: ignore[arg-type]  # selected as text
+                values[name] = load(text)  # type: ignore[arg-type]  # loaded as text
         return values
 
     def id_of(self, values: dict[str, Value]) -> str:

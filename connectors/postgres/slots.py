@@ -7,6 +7,7 @@ must not read the log, nor rows.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -85,13 +86,13 @@ async def published(connection: Connection, publication: str) -> list[Published]
     else:
         # A table without a column list has prattrs null; pg_publication_tables would show all columns of today.
         query = """
-            SELECT t.schemaname, t.tablename, CASE WHEN r.prattrs IS NOT NULL THEN t.attnames::text[] END
+            SELECT t.schemaname, t.tablename, CASE WHEN r.prattrs IS NOT NULL THEN to_json(t.attnames)::text END
             FROM pg_publication_tables t JOIN pg_publication p ON p.pubname = t.pubname
             LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid
               AND r.prrelid = format('%I.%I', t.schemaname, t.tablename)::regclass
             WHERE t.pubname = $1"""
     rows = await (await connection.execute(query, [publication])).fetchall()
-    return [Published(schema, table, None if columns is None else tuple(columns)) for schema, table, columns in rows]
+    return [Published(schema, table, None if columns is None else tuple(json.loads(columns))) for schema, table, columns in rows]
 
 
 def wanted(tables: Sequence[Table], version: int) -> list[Published]:
