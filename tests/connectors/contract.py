@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from itertools import count
-from typing import Any, NamedTuple
+from itertools import count, pairwise
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
@@ -40,6 +40,7 @@ from rules.version import Version
 from tests.connectors.bench import Bench
 
 Case = Callable[[Bench], Awaitable[None]]
+T = TypeVar("T")
 
 
 class Entry(NamedTuple):
@@ -148,6 +149,17 @@ async def all_pages(connector: Connector, name: str, resume: str | None = None) 
     return [page async for page in connector.snapshot(name, resume)]
 
 
+def exactly(number: int, found: Sequence[T]) -> Sequence[T]:
+    """What was found, which must be so many."""
+    assert len(found) == number, found
+    return found
+
+
+def only(found: Sequence[T]) -> T:
+    """The one thing that was found."""
+    return exactly(1, found)[0]
+
+
 def write(op: WriteOp, link: str, **more: Any) -> Write:
     """A write with a token of its own, the first of its link unless it says otherwise."""
     more.setdefault("sequence", 1)
@@ -251,12 +263,12 @@ async def a_change_that_a_read_did_not_see_is_newer_though_it_was_logged_before(
     record_id = await bench.insert("people", name="old")
     async with following(bench) as (connector, log):
         async with bench.committing("people", record_id, name="new"):
-            (record,) = await connector.read("people", [record_id])
+            record = only(await connector.read("people", [record_id]))
         assert record.values["name"] == "old"
-        (change,) = await log.changes()
+        change = only(await log.changes())
         assert change.version.newer_than(record.version)
         assert not record.version.newer_than(change.version)
-        (later,) = await connector.read("people", [record_id])
+        later = only(await connector.read("people", [record_id]))
         assert later.version.newer_than(change.version)
         assert not change.version.newer_than(later.version)
 
@@ -280,6 +292,8 @@ async def racing_writers_and_reads_agree_in_any_order(bench: Bench) -> None:
         await asyncio.gather(*map(edit, range(4)))
         busy = False
         await looking
+        for record_id in ids:
+            await bench.update("people", record_id, name="last")
         changes = await log.changes()
         truth = await bench.rows("people")
         same(merged([*images, *changes]), truth)
@@ -303,9 +317,9 @@ async def excluded_fields_are_never_read(bench: Bench) -> None:
         await bench.update("people", record_id, name="Anna", secret="1234")
         catalog = await connector.discover()
         assert catalog.objects["people"].field("secret") is None
-        (change,) = await log.changes()
-        (record,) = await connector.read("people", [record_id])
-        (page,) = await all_pages(connector, "people")
+        change = only(await log.changes())
+        record = only(await connector.read("people", [record_id]))
+        page = only(await all_pages(connector, "people"))
         result = applied(await one(connector, update("l", record_id, {"name": "Ann"})))
         assert result.record is not None
         for values in (change.values, record.values, page.records[0].values, result.record.values):
@@ -329,7 +343,9 @@ async def inserts_updates_and_deletions_come_by_in_order(bench: Bench) -> None:
             (Op.DELETE, record_id),
         ]
         assert [change.values.get("name") for change in changes] == ["Ann", "Anna", None]
-        assert all(later.version.newer_than(earlier.version) for earlier, later in zip(changes, changes[1:], strict=False))
+        assert all(
+            later.version.newer_than(earlier.version) for earlier, later in pairwise(changes)
+        )
         assert all(change.committed_at > 1_700_000_000 for change in changes)
 
 
@@ -353,7 +369,7 @@ async def an_unchanged_large_value_is_missing_in_a_change_not_empty(bench: Bench
     async with following(bench) as (_, log):
         await bench.update("people", record_id, name="Anna")
         await bench.update("people", record_id, note=large[::-1])
-        first, second = await log.changes()
+        first, second = exactly(2, await log.changes())
         assert "note" not in first.values
         assert first.values["name"] == "Anna"
         assert second.values["note"] == large[::-1]
@@ -365,7 +381,7 @@ async def a_merge_names_the_survivor(bench: Bench) -> None:
     loser = await bench.insert("people", name="Anne")
     async with following(bench) as (connector, log):
         await bench.update("people", loser, master_id=int(survivor))
-        (change,) = await log.changes()
+        change = only(await log.changes())
         assert (change.op, change.id, change.into) == (Op.MERGE, loser, survivor)
         into = {record.id: record.into for page in await all_pages(connector, "people") for record in page.records}
         assert into == {survivor: None, loser: survivor}
@@ -400,7 +416,7 @@ async def changed_fields_are_told_before_the_rows_that_have_them(bench: Bench) -
         assert isinstance(batch, Batch)
         assert batch.changes[0].values["nickname"] == "Annie"
         assert (await connector.discover()).objects["things"].field("nickname") is not None
-        (record,) = await connector.read("things", [record_id])
+        record = only(await connector.read("things", [record_id]))
         assert record.values["nickname"] == "Annie"
 
 
@@ -429,7 +445,7 @@ async def what_is_not_confirmed_comes_again(bench: Bench) -> None:
         position = await connector.position()
         async with Log(connector, position, bench.patience) as log:
             await bench.insert("people", name="first")
-            (batch,) = await log.settled()
+            batch = only(await log.settled())
             await connector.confirm(batch.cursor)
             await bench.insert("people", name="second")
             await log.settled()
@@ -465,9 +481,9 @@ async def a_cursor_behind_what_was_confirmed_has_expired(bench: Bench) -> None:
         old = await connector.prepare()
         async with Log(connector, old, bench.patience) as log:
             await bench.insert("people", name="Ann")
-            (batch,) = await log.settled()
+            batch = only(await log.settled())
             await bench.insert("people", name="Bob")
-            (later,) = await log.settled()
+            later = only(await log.settled())
             await connector.confirm(later.cursor)
             await log.settled()
         assert batch.cursor != later.cursor
@@ -634,7 +650,10 @@ async def three_of_a_hundred_refused_leave_the_others_written(bench: Bench) -> N
         assert names == {"Ann", *(f"p{number}" for number in range(100) if number not in refused)}
         # And so for updates: of two that take one's email, the other is written.
         ids = [str(result.id) for result in results[:3]]
-        edits = [update(f"u{place}", ids[place], {"email": f"{email}@example.com"}) for place, email in enumerate(("a", "taken", "c"))]
+        edits = [
+            update(f"u{place}", ids[place], {"email": f"{email}@example.com"})
+            for place, email in enumerate(("a", "taken", "c"))
+        ]
         outcomes = [result.outcome for result in await connector.apply("people", edits, Fence("f", 1, 2))]
         assert outcomes == [Outcome.APPLIED, Outcome.REJECTED, Outcome.APPLIED]
 
@@ -651,9 +670,9 @@ async def an_oversized_value_is_refused_and_a_large_one_survives(bench: Bench) -
         result = applied(await one(connector, update("c", record_id, {"note": large})))
         assert result.record is not None
         assert result.record.values["note"] == large
-        (change,) = await log.changes()
+        change = only(await log.changes())
         assert change.values["note"] == large
-        (page,) = await all_pages(connector, "people")
+        page = only(await all_pages(connector, "people"))
         assert page.records[0].values["note"] == large
 
 
@@ -664,7 +683,7 @@ async def deletions_and_updates_of_what_is_gone_are_missing(bench: Bench) -> Non
         result = await one(connector, write(WriteOp.DELETE, "l", id=record_id, expect={"name": "Ann"}))
         assert (applied(result).id, result.record) == (record_id, None)
         assert await bench.rows("people") == {}
-        (change,) = await log.changes()
+        change = only(await log.changes())
         assert (change.op, change.id) == (Op.DELETE, record_id)
         for each in (
             write(WriteOp.DELETE, "l", sequence=2, id=record_id),
@@ -689,11 +708,15 @@ async def a_create_finds_the_record_that_is_there_by_any_spelling_of_an_identifi
             assert (result.outcome, result.id) == (Outcome.EXISTS, expected)
             assert result.record is not None
             assert result.record.id == expected
-            (found,) = await connector.find("people", identifiers)
+            found = only(await connector.find("people", identifiers))
             assert found.id == expected
         assert len(await bench.rows("people")) == 2
         two = [
-            create(f"k{number}", {"name": "Bob", "email": "bob@example.com"}, identifiers=(Identifier("email", "email", "bob@example.com"),))
+            create(
+                f"k{number}",
+                {"name": "Bob", "email": "bob@example.com"},
+                identifiers=(Identifier("email", "email", "bob@example.com"),),
+            )
             for number in range(2)
         ]
         made, existing = await connector.apply("people", two, None)
@@ -704,14 +727,18 @@ async def a_create_finds_the_record_that_is_there_by_any_spelling_of_an_identifi
 @case("inserting")
 async def a_create_beside_a_person_who_makes_the_same_finds_theirs(bench: Bench) -> None:
     async with opened(bench.connector()) as connector:
-        each = create("l", {"name": "Ann", "email": "ann@example.com"}, identifiers=(Identifier("email", "email", "ann@example.com"),))
+        each = create(
+            "l",
+            {"name": "Ann", "email": "ann@example.com"},
+            identifiers=(Identifier("email", "email", "ann@example.com"),),
+        )
         other = create("k", {"name": "Zoe", "email": "ann@example.com"})
         async with bench.inserting("people", name="Anna", email="ann@example.com"):
             answer = asyncio.create_task(connector.apply("people", [each], None))
             await asyncio.wait([answer], timeout=0.1)
-        (result,) = await answer
+        result = only(await answer)
         if result.outcome is Outcome.RETRY:
-            (result,) = await connector.apply("people", [each], None)
+            result = only(await connector.apply("people", [each], None))
         assert result.outcome is Outcome.EXISTS, result
         assert result.record is not None
         assert result.record.values["name"] == "Anna"
@@ -787,12 +814,12 @@ async def pairs_are_remembered_with_the_record(bench: Bench) -> None:
         assert result.id is not None
         await bench.insert("people", name="Bob")
     async with opened(bench.connector()) as again, opened(bench.connector(installation="other")) as stranger:
-        (page,) = await all_pages(again, "people")
-        (read,) = await again.read("people", [result.id])
-        (found,) = await again.find("people", [Identifier("email", "email", "ann@example.com")])
+        page = only(await all_pages(again, "people"))
+        read = only(await again.read("people", [result.id]))
+        found = only(await again.find("people", [Identifier("email", "email", "ann@example.com")]))
         assert [record.pairs for record in page.records] == [(pair,), ()]
         assert read.pairs == found.pairs == (pair,)
-        (page,) = await all_pages(stranger, "people")
+        page = only(await all_pages(stranger, "people"))
         assert [record.pairs for record in page.records] == [(), ()]
 
 

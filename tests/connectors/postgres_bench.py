@@ -154,7 +154,9 @@ class PostgresBench(Bench):
             assert cursor.rowcount == 1
 
     async def rows(self, name: str) -> dict[str, dict[str, Value]]:
-        fields = {"people": ("email", "name", "age", "domain", "note"), "places": ("label",), "things": ("label",)}[name]
+        fields = {"people": ("email", "name", "age", "domain", "note"), "places": ("label",), "things": ("label",)}[
+            name
+        ]
         query = sql.SQL("SELECT {} FROM {}").format(
             sql.SQL(", ").join(map(sql.Identifier, (*KEYS[name], *fields))), sql.Identifier(name)
         )
@@ -243,7 +245,9 @@ class PostgresBench(Bench):
             f"CREATE FUNCTION trim_it() RETURNS trigger LANGUAGE plpgsql AS "
             f"$$ BEGIN NEW.{field} := btrim(NEW.{field}); RETURN NEW; END $$"
         )
-        await self.run(f"CREATE TRIGGER trim_it BEFORE INSERT OR UPDATE ON {name} FOR EACH ROW EXECUTE FUNCTION trim_it()")
+        await self.run(
+            f"CREATE TRIGGER trim_it BEFORE INSERT OR UPDATE ON {name} FOR EACH ROW EXECUTE FUNCTION trim_it()"
+        )
 
     def types(self) -> Mapping[str, list[Value]]:
         return {name: values for name, (_, values) in SAMPLES.items()}
@@ -295,7 +299,7 @@ class _Cut:
         async def upwards() -> None:
             inserted = False
             while data := await reader.read(1 << 16):
-                inserted = inserted or b"INSERT INTO \"public\"" in data
+                inserted = inserted or b'INSERT INTO "public"' in data
                 if inserted and b"COMMIT" in data:
                     cut.set()
                     if not self.answered:

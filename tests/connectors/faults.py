@@ -1,0 +1,416 @@
+"""Twins of a connector, each with one fault planted, and the case of the contract that must fail for it.
+
+The faults are planted around the connector, so that they suit any; `FAULTS` pairs them with their cases.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from itertools import count
+from typing import Any
+
+import msgspec
+
+from connectors.base import (
+    Batch,
+    Captured,
+    Change,
+    Connector,
+    Context,
+    CursorExpiredError,
+    Fence,
+    FieldsChanged,
+    Heartbeat,
+    Marked,
+    Op,
+    Outcome,
+    Page,
+    Record,
+    Result,
+    Truncated,
+    Write,
+)
+from rules.version import Version
+
+Plant = Callable[[type[Connector]], type[Connector]]
+evolve = msgspec.structs.replace
+_FRESH = count(1)
+
+# ---------------------------------------------------------------- around the log
+
+
+def log_fault(alter: Callable[[Captured], Sequence[Captured]]) -> Plant:
+    """A twin whose log says something else."""
+
+    def plant(kind: type[Connector]) -> type[Connector]:
+        class Twin(kind):  # type: ignore[misc, valid-type]
+            async def changes(self, cursor: str | None) -> AsyncIterator[Captured]:
+                async with aclosing(super().changes(cursor)) as events:
+                    async for event in events:
+                        for altered in alter(event):
+                            yield altered
+
+        return Twin
+
+    return plant
+
+
+def change_fault(alter: Callable[[Change], Change | None]) -> Plant:
+    """A twin whose changes say something else, or are missing."""
+
+    def each(event: Captured) -> Sequence[Captured]:
+        if not isinstance(event, Batch):
+            return [event]
+        changes = tuple(altered for change in event.changes if (altered := alter(change)) is not None)
+        return [evolve(event, changes=changes)] if changes else []
+
+    return log_fault(each)
+
+
+def without(*kinds: type) -> Plant:
+    """A twin whose log leaves out events."""
+    return log_fault(lambda event: [] if isinstance(event, kinds) else [event])
+
+
+def _backwards(event: Captured) -> Sequence[Captured]:
+    return [evolve(event, changes=event.changes[::-1])] if isinstance(event, Batch) else [event]
+
+
+def _rounded(change: Change) -> Change:
+    values = {
+        name: str(float(value)) if isinstance(value, str) and re.fullmatch(r"-?[0-9]+\.[0-9]+", value) else value
+        for name, value in change.values.items()
+    }
+    return evolve(change, values=values)
+
+
+def _filled(change: Change) -> Change:
+    return evolve(change, values={"note": None, **change.values})
+
+
+def _late(kind: type[Connector]) -> type[Connector]:
+    """Its log begins with the second batch."""
+
+    class Twin(kind):  # type: ignore[misc, valid-type]
+        async def changes(self, cursor: str | None) -> AsyncIterator[Captured]:
+            first = True
+            async with aclosing(super().changes(cursor)) as events:
+                async for event in events:
+                    if not (first and isinstance(event, Batch)):
+                        yield event
+                    first = first and not isinstance(event, Batch)
+
+    return Twin
+
+
+def _overtaking(kind: type[Connector]) -> type[Connector]:
+    """Its marks overtake the batch before them."""
+
+    class Twin(kind):  # type: ignore[misc, valid-type]
+        async def changes(self, cursor: str | None) -> AsyncIterator[Captured]:
+            waiting: Captured | None = None
+            async with aclosing(super().changes(cursor)) as events:
+                async for event in events:
+                    if isinstance(event, Marked):
+                        yield event
+                        event = waiting
+                    if waiting is not None and event is not waiting:
+                        yield waiting
+                    waiting = event if isinstance(event, Batch) and event is not waiting else None
+                    if waiting is None and event is not None and not isinstance(event, Marked):
+                        yield event
+
+    return Twin
+
+
+def _hasty(kind: type[Connector]) -> type[Connector]:
+    """It confirms what it has read, before anybody has stored it."""
+
+    class Twin(kind):  # type: ignore[misc, valid-type]
+        async def changes(self, cursor: str | None) -> AsyncIterator[Captured]:
+            async with aclosing(super().changes(cursor)) as events:
+                async for event in events:
+                    await self.confirm(event.cursor)
+                    yield event
+
+    return Twin
+
+
+def _gapped(kind: type[Connector]) -> type[Connector]:
+    """It makes a lost log anew and goes on as if nothing had been missed."""
+
+    class Twin(kind):  # type: ignore[misc, valid-type]
+        async def changes(self, cursor: str | None) -> AsyncIterator[Captured]:
+            try:
+                async with aclosing(super().changes(cursor)) as events:
+                    async for event in events:
+                        yield event
+            except CursorExpiredError:
+                async with aclosing(super().changes(await self.prepare())) as events:
+                    async for event in events:
+                        yield event
+
+    return Twin
+
+
+def _trusting(kind: type[Connector]) -> type[Connector]:
+    """It goes on from where the app says, whatever its caller has stored."""
+
+    class Twin(kind):  # type: ignore[misc, valid-type]
+        async def changes(self, cursor: str | None) -> AsyncIterator[Captured]:
+            async with aclosing(super().changes(None)) as events:
+                async for event in events:
+                    yield event
+
+    return Twin
+
+
+# ---------------------------------------------------------------- around reads
+
+
+def record_fault(alter: Callable[[Record], Record]) -> Plant:
+    """A twin whose reads say something else."""
+
+    def plant(kind: type[Connector]) -> type[Connector]:
+        class Twin(kind):  # type: ignore[misc, valid-type]
+            async def snapshot(self, name: str, resume: str | None) -> AsyncIterator[Page]:
+                async with aclosing(super().snapshot(name, resume)) as pages:
+                    async for page in pages:
+                        yield evolve(page, records=tuple(map(alter, page.records)))
+
+            async def read(self, name: str, ids: Sequence[str]) -> list[Record]:
+                return list(map(alter, await super().read(name, ids)))
+
+        return Twin
+
+    return plant
+
+
+def page_fault(alter: Callable[[Page, str | None], Sequence[Page]]) -> Plant:
+    """A twin whose full reads lack something."""
+
+    def plant(kind: type[Connector]) -> type[Connector]:
+        class Twin(kind):  # type: ignore[misc, valid-type]
+            async def snapshot(self, name: str, resume: str | None) -> AsyncIterator[Page]:
+                async with aclosing(super().snapshot(name, resume)) as pages:
+                    async for page in pages:
+                        for altered in alter(page, resume):
+                            yield altered
+
+        return Twin
+
+    return plant
+
+
+def _inventing(kind: type[Connector]) -> type[Connector]:
+    """It answers for records that are not there."""
+
+    class Twin(kind):  # type: ignore[misc, valid-type]
+        async def read(self, name: str, ids: Sequence[str]) -> list[Record]:
+            found = {record.id: record for record in await super().read(name, ids)}
+            return [found.get(record_id) or Record(record_id, {}, Version(0)) for record_id in ids]
+
+    return Twin
+
+
+def _indiscreet(kind: type[Connector]) -> type[Connector]:
+    """It does not heed what the objects' settings exclude."""
+
+    class Twin(kind):  # type: ignore[misc, valid-type]
+        def __init__(self, settings: Any, context: Context) -> None:
+            objects = tuple(evolve(use, settings={}) for use in context.objects)
+            super().__init__(settings, evolve(context, objects=objects))
+
+    return Twin
+
+
+# ---------------------------------------------------------------- around writes
+
+
+def write_fault(alter: Callable[[Write], Write]) -> Plant:
+    """A twin that writes something else."""
+
+    def plant(kind: type[Connector]) -> type[Connector]:
+        class Twin(kind):  # type: ignore[misc, valid-type]
+            async def apply(self, name: str, writes: Sequence[Write], fence: Fence | None) -> list[Result]:
+                results = await super().apply(name, [alter(each) for each in writes], fence)
+                return [evolve(result, token=each.token) for result, each in zip(results, writes, strict=True)]
+
+        return Twin
+
+    return plant
+
+
+def result_fault(alter: Callable[[Sequence[Result], Sequence[Write]], list[Result]]) -> Plant:
+    """A twin that answers something else."""
+
+    def plant(kind: type[Connector]) -> type[Connector]:
+        class Twin(kind):  # type: ignore[misc, valid-type]
+            async def apply(self, name: str, writes: Sequence[Write], fence: Fence | None) -> list[Result]:
+                return alter(await super().apply(name, writes, fence), writes)
+
+        return Twin
+
+    return plant
+
+
+def says(wrong: Outcome, instead_of: Outcome) -> Plant:
+    """A twin that takes one outcome for another."""
+
+    def alter(results: Sequence[Result], _: Sequence[Write]) -> list[Result]:
+        return [evolve(result, outcome=wrong) if result.outcome is instead_of else result for result in results]
+
+    return result_fault(alter)
+
+
+def spoils(outcome: Outcome) -> Plant:
+    """A twin in which one write of that outcome keeps the others from being written."""
+
+    def alter(results: Sequence[Result], _: Sequence[Write]) -> list[Result]:
+        spoilt = any(result.outcome is outcome for result in results)
+        return [evolve(result, outcome=outcome) if spoilt else result for result in results]
+
+    return result_fault(alter)
+
+
+def _echoing(results: Sequence[Result], writes: Sequence[Write]) -> list[Result]:
+    return [
+        result
+        if result.record is None
+        else evolve(result, record=evolve(result.record, values={**result.record.values, **each.values}))
+        for result, each in zip(results, writes, strict=True)
+    ]
+
+
+def _forgetful(each: Write) -> Write:
+    """To the ledger every write is the first of its link."""
+    return evolve(each, link=f"{each.link}#{next(_FRESH)}")
+
+
+def _cut(each: Write) -> Write:
+    values = {name: value[:20] if isinstance(value, str) else value for name, value in each.values.items()}
+    return evolve(each, values=values)
+
+
+def _unfenced(kind: type[Connector]) -> type[Connector]:
+    """It heeds no fence."""
+
+    class Twin(kind):  # type: ignore[misc, valid-type]
+        async def apply(self, name: str, writes: Sequence[Write], fence: Fence | None) -> list[Result]:
+            results: list[Result] = await super().apply(name, writes, None)
+            return results
+
+    return Twin
+
+
+# ---------------------------------------------------------------- which case notices
+
+FAULTS: dict[str, tuple[str, Plant]] = {
+    "loses the record after which it resumes": (
+        "a_read_resumes_in_the_middle_in_another_process",
+        page_fault(lambda page, resume: [evolve(page, records=page.records[1:]) if resume else page]),
+    ),
+    "says nothing of an empty object": (
+        "an_empty_object_reads_as_one_empty_page",
+        page_fault(lambda page, _: [page] if page.records else []),
+    ),
+    "its log begins too late": ("edits_during_a_read_are_seen_by_the_read_or_the_log", _late),
+    "orders reads and log by position alone": (
+        "a_change_that_a_read_did_not_see_is_newer_though_it_was_logged_before",
+        record_fault(lambda record: evolve(record, version=Version(record.version.position))),
+    ),
+    "takes a change for older than any read": (
+        "racing_writers_and_reads_agree_in_any_order",
+        change_fault(lambda change: evolve(change, version=Version(0, None, None, change.version.position))),
+    ),
+    "invents records": ("reads_and_finds_leave_out_what_is_not_there", _inventing),
+    "reads what is excluded": ("excluded_fields_are_never_read", _indiscreet),
+    "tells changes backwards": ("inserts_updates_and_deletions_come_by_in_order", log_fault(_backwards)),
+    "does not see deletions": (
+        "inserts_updates_and_deletions_come_by_in_order",
+        change_fault(lambda change: None if change.op is Op.DELETE else change),
+    ),
+    "does not see its own deletions": (
+        "deletions_and_updates_of_what_is_gone_are_missing",
+        change_fault(lambda change: None if change.op is Op.DELETE else change),
+    ),
+    "loses the old id": (
+        "a_changed_id_names_the_old_one",
+        change_fault(lambda change: evolve(change, old_id=None)),
+    ),
+    "takes an unchanged value for none": (
+        "an_unchanged_large_value_is_missing_in_a_change_not_empty",
+        change_fault(_filled),
+    ),
+    "takes a merge for an edit": (
+        "a_merge_names_the_survivor",
+        change_fault(lambda change: evolve(change, op=Op.UPSERT, into=None)),
+    ),
+    "takes a merged record for another": (
+        "a_merge_names_the_survivor",
+        record_fault(lambda record: evolve(record, into=None)),
+    ),
+    "does not see a truncation": ("a_truncation_is_told_as_such_and_in_its_place", without(Truncated)),
+    "does not see changed fields": ("changed_fields_are_told_before_the_rows_that_have_them", without(FieldsChanged)),
+    "lets marks overtake": (
+        "a_mark_comes_by_behind_all_that_was_committed_and_only_to_its_installation",
+        _overtaking,
+    ),
+    "confirms what nobody has stored": ("what_is_not_confirmed_comes_again", _hasty),
+    "goes on over a gap": ("a_lost_log_is_an_expired_cursor_never_a_gap", _gapped),
+    "trusts the app with the position": ("a_cursor_behind_what_was_confirmed_has_expired", _trusting),
+    "does not tell how far a quiet log is": ("a_quiet_object_holds_no_log_back", without(Heartbeat)),
+    "loses the token": (
+        "a_create_returns_the_record_as_stored_and_comes_by_with_its_token",
+        change_fault(lambda change: evolve(change, token=None)),
+    ),
+    "returns what it was given": ("the_stored_form_is_returned_not_the_given_one", result_fault(_echoing)),
+    "does not compare": (
+        "a_stale_compare_and_set_answers_conflict_and_writes_nothing",
+        write_fault(lambda each: evolve(each, expect={})),
+    ),
+    "writes what is there already": (
+        "a_write_without_a_difference_is_unchanged_and_not_made",
+        write_fault(lambda each: evolve(each, values={**each.values, "age": 0}, expect={})),
+    ),
+    "writes a repeated token again": ("a_repeated_token_is_answered_and_not_written_again", write_fault(_forgetful)),
+    "forgets sequences": (
+        "a_known_sequence_with_another_token_and_a_lower_one_are_conflicts",
+        write_fault(_forgetful),
+    ),
+    "refuses all for one": ("three_of_a_hundred_refused_leave_the_others_written", spoils(Outcome.REJECTED)),
+    "cuts long texts": ("an_oversized_value_is_refused_and_a_large_one_survives", write_fault(_cut)),
+    "takes a missing record for written": (
+        "deletions_and_updates_of_what_is_gone_are_missing",
+        says(Outcome.APPLIED, instead_of=Outcome.MISSING),
+    ),
+    "does not look for identifiers": (
+        "a_create_finds_the_record_that_is_there_by_any_spelling_of_an_identifier",
+        write_fault(lambda each: evolve(each, identifiers=())),
+    ),
+    "refuses what somebody made at the same moment": (
+        "a_create_beside_a_person_who_makes_the_same_finds_theirs",
+        says(Outcome.REJECTED, instead_of=Outcome.EXISTS),
+    ),
+    "lets one held row hold up all": (
+        "a_row_that_somebody_holds_is_answered_retry_and_the_others_are_written",
+        spoils(Outcome.RETRY),
+    ),
+    "takes an unknown outcome for none": (
+        "an_unknown_outcome_is_said_to_be_and_the_token_tells",
+        says(Outcome.RETRY, instead_of=Outcome.UNKNOWN),
+    ),
+    "creates again after an unknown outcome": (
+        "an_unknown_outcome_is_said_to_be_and_the_token_tells",
+        write_fault(_forgetful),
+    ),
+    "lets a former owner write": ("an_owner_whose_time_is_over_is_fenced_off", _unfenced),
+    "writes a message again": ("a_message_that_was_written_before_is_not_written_again", _unfenced),
+    "forgets pairs": (
+        "pairs_are_remembered_with_the_record",
+        record_fault(lambda record: evolve(record, pairs=())),
+    ),
+    "reads decimals as floats": ("every_type_goes_there_and_back_by_every_way", change_fault(_rounded)),
+}

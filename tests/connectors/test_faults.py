@@ -1,0 +1,42 @@
+"""The contract suite itself: every case of it fails for a twin with its fault planted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from connectors.postgres import PostgresConnector, slots
+from tests.connectors.contract import CASES
+from tests.connectors.faults import FAULTS
+from tests.connectors.postgres_bench import PostgresBench
+
+ADDED = "an_object_that_is_added_misses_no_transaction_that_was_open"
+
+
+def test_every_case_has_a_fault_that_it_notices() -> None:
+    assert {ADDED, *(case for case, _ in FAULTS.values())} == CASES.keys()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_the_case_fails_for_a_connector_that(fault: str, new_database: Callable[[int], str]) -> None:
+    case, plant = FAULTS[fault]
+    bench = PostgresBench(new_database(16), plant(PostgresConnector))
+    bench.patience = 2.0
+    await bench.make()
+    # An assertion of the case, and nothing else: a twin that breaks in another way would prove nothing.
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        await CASES[case].run(bench)
+
+
+async def test_the_case_fails_for_a_connector_that_does_not_wait_for_open_transactions(
+    new_database: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def at_once(*_: object) -> None:
+        """Not waiting for anybody."""
+
+    monkeypatch.setattr(slots, "wait_for_writers", at_once)
+    bench = PostgresBench(new_database(16))
+    await bench.make()
+    with pytest.raises(AssertionError):
+        await CASES[ADDED].run(bench)
