@@ -56,6 +56,7 @@ class Gates:
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
         self._closed: set[str] = set()
+        self._let: Counter[str] = Counter()
         self._bell = Bell()
 
     def close(self, call: str) -> None:
@@ -65,6 +66,11 @@ class Gates:
     def open(self, call: str) -> None:
         """All who wait pass."""
         self._closed.discard(call)
+        self._bell.ring()
+
+    def let(self, call: str, times: int = 1) -> None:
+        """So many pass a gate that stays closed."""
+        self._let[call] += times
         self._bell.ring()
 
     async def called(self, call: str, times: int = 1) -> None:
@@ -77,6 +83,9 @@ class Gates:
         self.calls[call] += 1
         self._bell.ring()
         while call in self._closed:
+            if self._let[call]:
+                self._let[call] -= 1
+                return
             await self._bell.wait()
 
 

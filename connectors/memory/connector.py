@@ -132,7 +132,7 @@ class MemoryConnector:
         app = await self._enter("changes")
         slot = self._live_slot(app)
         if slot.holder not in (None, self):
-            raise RetriableError(f"the slot {self._slot_name} is in use by another process")
+            raise RetriableError(f"the slot {self._slot_name} is in use by another process", retry_after=0.05)
         position = slot.confirmed if cursor is None else int(cursor)
         if position < slot.confirmed:
             raise CursorExpiredError(f"the log begins at {slot.confirmed}, behind {position}")
@@ -274,8 +274,9 @@ class MemoryConnector:
 
     async def _enter(self, call: str) -> App:
         """The app, where the call goes through."""
-        app = self._usable()
-        await app.gates.enter(call)
+        if self._connected is None:
+            raise RuntimeError("the connector is not open")
+        await self._connected.gates.enter(call)
         return self._usable()
 
     def _usable(self) -> App:
@@ -285,7 +286,7 @@ class MemoryConnector:
         if app.knobs.down is not None:
             raise copy.copy(app.knobs.down)
         if self._generation != app.generation:
-            raise RetriableError("the app has closed the connection")
+            raise RetriableError("the app has closed the connection", retry_after=0.0)
         return app
 
     def _live_slot(self, app: App) -> Slot:
