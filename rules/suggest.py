@@ -133,7 +133,7 @@ class Pair:
     @property
     def is_reference(self) -> bool:
         """Whether they refer to other records, which takes an association."""
-        return any(one.references is not None or one.type.kind is Kind.REFERENCE for one in (self.a, self.b))
+        return self.a.references is not None
 
 
 def pair_fields(a: Object, b: Object) -> list[Pair]:
@@ -222,8 +222,9 @@ def _identifiers(pairs: Iterable[Pair], kind: str) -> dict[Pair, IdentifierType]
         if type_ is not None and is_text and kind != "custom" and type_ in EXPECTED.get(kind, ()):
             found[pair] = type_
     if kind == "custom":
+        both = (*_TEXTUAL, Kind.INTEGER)
         for pair in pairs:
-            if pair.a.unique and pair.b.unique and pair.a.type.kind in (*_TEXTUAL, Kind.INTEGER):
+            if pair.a.unique and pair.b.unique and pair.a.type.kind in both and pair.b.type.kind in both:
                 found[pair] = IdentifierType.EXACT
     return found
 
@@ -236,8 +237,7 @@ def _entry(a: str, b: str, pair: Pair, identifier: IdentifierType | None) -> str
     if identifier is not None:
         parts.append(f"identifier: {identifier}")
     if pair.is_reference:
-        referred = pair.a.references or pair.b.references or "…"
-        parts.append(f"association: {_name(referred)}")
+        parts.append(f"association: {_name(pair.a.references or '')}")
     if pair.b.read_only:
         parts.append(f'direction: "to {a}"')
     elif pair.a.read_only:
