@@ -48,6 +48,11 @@ class FencedTables(TableManager):
     host: Callable[[], Host]
     topics: Topics
 
+    async def on_start(self) -> None:
+        """As Faust's, which first sleeps for a second, in case more tables are declared."""
+        await self._update_channels()
+        await self.recovery.start()
+
     @property
     def recovery(self) -> Recovery:
         """The recovery service."""

@@ -77,6 +77,7 @@ def run_worker(settings: WorkerSettings, parts_of: PartsOf) -> None:
     app = new_app(settings.broker, topics, folder, instance_of(folder), settings.session)
     app.running = lambda: _running(settings, topics, app, parts_of)
     worker = faust.Worker(app, override_logging=False, redirect_stdouts=False, quiet=True, loglevel="WARN")
+    worker.spinner = None
     try:
         worker.execute_from_commandline()
     except SystemExit as ended:

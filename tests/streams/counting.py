@@ -1,8 +1,10 @@
 """A twin of the rules and of the lanes that counts, so that an input that is lost, doubled or out of order shows.
 
-A captured row is the `seq`-th edit of its record (from 0). The state of a record is how many edits it has seen; each edit becomes a command that says
-`seq` and `n`, so n == seq + 1 for every command of a run without fault, however often a command comes again. The index of the state is a key per count,
-kept as `rules.decide.index_changes` keeps the real ones. The lanes answer at once, or never.
+A captured row is the `seq`-th edit of its record (from 0). The state of a record is how many edits it has seen; each
+edit becomes a command that says
+`seq` and `n`, so n == seq + 1 for every command of a run without fault, however often a command comes again. The
+index of the state is a key per count, kept as `rules.decide.index_changes` keeps the real ones. The lanes answer at
+once, or never.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from rules.catalog import Value
 from rules.decide import Decision, Envelope, View
 from rules.events import (
     Answer,
@@ -22,8 +25,10 @@ from rules.events import (
     Event,
     HistoryRow,
     Order,
+    ReadDone,
     ReadRequest,
     Results,
+    Row,
     Side,
     StatusRow,
     SyncRow,
@@ -32,7 +37,6 @@ from rules.version import Version
 from streams.protocols import ChangesSink, ConfigSource, Errands, FenceBase, InboxSink
 
 SYNC = "contacts"
-OTHER = {"crm": "shop", "shop": "crm"}
 
 
 class Count(msgspec.Struct, array_like=True):
@@ -59,9 +63,10 @@ def decide(view: View, event: Event, envelope: Envelope) -> Decision:
                 count = _decode(raw) if raw else Count()
                 count.answered = max(count.answered, answer.sequence)
                 _put(found, key, raw, count)
-            found.syncs.append(SyncRow(SYNC, envelope.connection, "live"))
+            found.syncs.append(SyncRow(envelope.connection, envelope.connection, "live"))
         case Order(action="read"):
-            found.orders.append(ReadRequest(envelope.connection, "crm", "contacts", SYNC, event.id))
+            account = envelope.connection.split("~")[0]
+            found.orders.append(ReadRequest(envelope.connection, account, "contacts", event.id, f"{event.id}-read"))
         case Order(action="resync"):
             _put(found, b"lresync", view.get(b"lresync"), Count(1, envelope.offset))
         case _:
@@ -70,7 +75,8 @@ def decide(view: View, event: Event, envelope: Envelope) -> Decision:
 
 
 def _edits(view: View, event: Captured, envelope: Envelope, found: Decision) -> None:
-    to, commands = OTHER[event.account], []
+    accounts = envelope.connection.split("~")
+    to, commands = accounts[accounts[0] == event.account], []
     keys = [f"l{row.id}".encode() for row in event.rows]
     raws = dict(zip(keys, view.get_many(keys), strict=True))
     for row, key in zip(event.rows, keys, strict=True):
@@ -78,11 +84,12 @@ def _edits(view: View, event: Captured, envelope: Envelope, found: Decision) -> 
         count = _decode(before) if before else Count()
         count.n, count.seq = count.n + 1, int(row.values["seq"] or 0)  # type: ignore[arg-type]
         _put(found, key, before, count)
-        values: dict[str, object] = {**row.values, "n": count.n}
+        values: dict[str, Value] = {**row.values, "n": count.n}
         commands.append(
             Command(SYNC, row.id, count.seq, f"{row.id}/{count.seq}", "update", row.id, values, {}, committed_at=1.0)
         )
-        found.statuses.append(StatusRow(SYNC, row.id, "in_sync", sides={to: Side(row.id, {"n": count.n})}))
+        sides = {to: Side(row.id, {"n": count.n})}
+        found.statuses.append(StatusRow(envelope.connection, row.id, "in_sync", sides=sides))
         found.history.append(HistoryRow(SYNC, row.id, "updated", f"inbox {envelope.offset}", envelope.now))
     found.orders.append(Commands(envelope.connection, to, "contacts", tuple(commands)))
 
@@ -120,7 +127,7 @@ class Lanes:
             for command in commands.commands
         )
         results = Results(commands.account, commands.object, answers)
-        loop.call_later(self._delay, lambda: future.done() or future.set_result(results))
+        loop.call_later(self._delay, _answered, future, results)
         return future
 
     def idle(self) -> bool:
@@ -131,6 +138,11 @@ class Lanes:
         """Gives up."""
         for future in list(self._flying):
             future.cancel()
+
+
+def _answered(future: asyncio.Future[Results], results: Results) -> None:
+    if not future.done():
+        future.set_result(results)
 
 
 def lanes(fence: FenceBase, inbox: InboxSink, config: ConfigSource) -> Lanes:
@@ -156,8 +168,6 @@ class Capture:
             await self._woken.wait()
 
     async def _read(self, key: str, order: ReadRequest, page: int) -> None:
-        from rules.events import ReadDone, Row
-
         while page < 3:
             row = Row(f"read-{page}", {"seq": 0}, Version(page))
             captured = Captured(self._account, order.object, (row,), order.read)

@@ -1,4 +1,5 @@
-"""A worker with the counting twins, as a process: `python -m tests.streams.worker BROKER INSTALLATION FOLDER`. For tests alone.
+"""A worker with the counting twins, as a process: `python -m tests.streams.worker BROKER INSTALLATION FOLDER`. For
+tests alone.
 
 TANDEM_TWIN names a guard that is taken out (`tests.streams.guards`), so that a test can show what the guard is for.
 """

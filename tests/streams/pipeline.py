@@ -1,0 +1,273 @@
+"""A pipeline of the counting twins under test: its topics, its workers as processes, its inputs, and what came out.
+
+Every account `x` edits in its connection `x~x2`, whose commands go to `x2`. What came out is read from the topics and
+the disk, never from the workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+
+import msgspec
+import psutil
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+
+from rules.events import Captured, Commands, DeadLetter, Event, Results, Row, StatusRow
+from rules.version import Version
+from schemas import decode, encode, encode_change
+from streams import keys
+from streams.broker import Broker
+from streams.config import publish, send_orders
+from streams.protocols import Configuration
+from streams.topics import Topics, ensure_topics, parse_status_key
+from tests.streams.counting import Count
+from tests.streams.worker import PARTITIONS
+
+ROOT = Path(__file__).parent.parent.parent
+count_of = msgspec.msgpack.Decoder(Count).decode
+
+
+class Verdict(msgspec.Struct):
+    """What came out of a run."""
+
+    lost: int  # edits without a command, or commands without an answer
+    repeated: int  # commands that came again
+    miscounted: int  # commands that say another count than their edit has
+    wrong: int  # records whose state, answers or status are not those of their last edit
+    back: int  # entries of the changelog older than one before them
+
+    @property
+    def clean(self) -> bool:
+        """Whether every edit was counted once and answered."""
+        return not (self.lost or self.miscounted or self.wrong or self.back)
+
+
+class Pipeline:
+    """`async with Pipeline(bootstrap, name, folder)`: topics and configuration are there; workers end with it."""
+
+    def __init__(self, bootstrap: str, name: str, folder: Path, accounts: Iterable[str] = ("a", "b")) -> None:
+        self.bootstrap, self.name, self.folder, self.accounts = bootstrap, name, folder, tuple(accounts)
+        self.broker = Broker((bootstrap,))
+        self.topics = Topics(name, PARTITIONS)
+        self.sent: Counter[tuple[str, str]] = Counter()  # (account, record): edits
+        self.workers: dict[str, subprocess.Popen[bytes]] = {}
+        self._serial = 0
+
+    async def __aenter__(self) -> Self:
+        await ensure_topics(self.broker, self.name, partitions=PARTITIONS, retention=timedelta(days=30))
+        await publish(self.broker, self.topics, self.configuration(1))
+        self.producer = AIOKafkaProducer(**self.broker.client(), enable_idempotence=True, linger_ms=0)
+        await self.producer.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.producer.stop()
+        for worker in self.workers.values():
+            worker.send_signal(signal.SIGKILL)
+            worker.wait()
+
+    def configuration(self, version: int) -> Configuration:
+        """A sync per account."""
+        syncs = {account: {"between": {account: "contacts", f"{account}2": "contacts"}} for account in self.accounts}
+        return Configuration(version, self.name, {"syncs": syncs})
+
+    # ---------------------------------------------------------------- workers
+
+    def start(self, worker: str, **environment: str) -> subprocess.Popen[bytes]:
+        """A worker with a state folder of its own, whose output is beside it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f"{worker}.log").open("ab") as log:
+            self.workers[worker] = subprocess.Popen(
+                [sys.executable, "-m", "tests.streams.worker", self.bootstrap, self.name, str(self.folder / worker)],
+                cwd=ROOT,
+                env=os.environ | environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        return self.workers[worker]
+
+    def log(self, worker: str) -> str:
+        """What a worker has said."""
+        return (self.folder / f"{worker}.log").read_text()
+
+    async def stop(self, worker: str) -> int:
+        """Ends a worker as Ctrl-C does; its exit status."""
+        process = self.workers[worker]
+        process.send_signal(signal.SIGTERM)
+        return await asyncio.to_thread(process.wait, 15)
+
+    async def ended(self, worker: str, seconds: float = 20) -> int:
+        """The exit status of a worker that is to end by itself."""
+        return await asyncio.to_thread(self.workers[worker].wait, seconds)
+
+    async def until(self, holds: Callable[[], bool], what: str, seconds: float = 20) -> None:
+        """Waits for a condition of this process or the workers' logs."""
+        ends = time.monotonic() + seconds
+        while not holds():
+            if time.monotonic() > ends:
+                logs = "\n".join(f"--- {name}\n{self.log(name)[-3000:]}" for name in self.workers)
+                raise AssertionError(f"not within {seconds} s: {what}\n{logs}")
+            await asyncio.sleep(0.05)
+
+    async def live(self, worker: str, times: int = 1) -> None:
+        """Until the worker works on its partitions, for the `times`-th time."""
+        await self.until(lambda: self.log(worker).count("working on partitions") >= times, f"{worker} is live")
+
+    def asleep(self, worker: str) -> bool:
+        """Whether the worker has stopped itself."""
+        return psutil.Process(self.workers[worker].pid).status() == psutil.STATUS_STOPPED
+
+    # ---------------------------------------------------------------- inputs
+
+    async def edit(self, account: str, *records: str, config: int = 1) -> int:
+        """One message with an edit of each record, in `changes`; its offset."""
+        self._serial += 1
+        rows = []
+        for record in records:
+            rows.append(Row(record, {"seq": self.sent[account, record]}, Version(self._serial)))
+            self.sent[account, record] += 1
+        data = encode_change(Captured(account, "contacts", tuple(rows)), config=config)
+        return await self.put(self.topics.changes, account, data)
+
+    async def put(self, topic: str, key: str, data: bytes) -> int:
+        """Any message, in the partition of its key; its offset."""
+        partition = self.topics.partition_of(key) if topic != self.topics.config else 0
+        written = await self.producer.send_and_wait(topic, data, key.encode(), partition=partition)
+        return int(written.offset)
+
+    async def order(self, account: str, event: Event) -> None:
+        """An event in the inbox of the account's connection."""
+        await send_orders(self.broker, self.topics, [(self.connection(account), event)])
+
+    def connection(self, account: str) -> str:
+        """The account's connection."""
+        return f"{account}~{account}2"
+
+    # ---------------------------------------------------------------- what came out
+
+    async def everything(self, topic: str) -> list[ConsumerRecord]:
+        """All messages of a topic, markers aside."""
+        consumer = AIOKafkaConsumer(**self.broker.client(), enable_auto_commit=False, fetch_max_wait_ms=50)
+        await consumer.start()
+        try:
+            count = 1 if topic == self.topics.config else self.topics.partitions
+            tps = [TopicPartition(topic, partition) for partition in range(count)]
+            consumer.assign(tps)
+            await consumer.seek_to_beginning(*tps)
+            ends = await consumer.end_offsets(tps)
+            found: list[ConsumerRecord] = []
+            while any([await consumer.position(tp) < ends[tp] for tp in tps]):
+                for messages in (await consumer.getmany(timeout_ms=200)).values():
+                    found += [message for message in messages if not (message.key or b"").startswith(b"\0")]
+            return found
+        finally:
+            await consumer.stop()
+
+    async def state(self) -> dict[tuple[int, bytes], bytes]:
+        """The state as the changelog has it."""
+        found = {}
+        for message in await self.everything(self.topics.state):
+            found[message.partition, message.key] = message.value
+        return found
+
+    async def letters(self) -> list[DeadLetter]:
+        """All dead letters."""
+        found = [decode(message.value) for message in await self.everything(self.topics.dead_letters)]
+        assert all(isinstance(letter, DeadLetter) for letter in found)
+        return found  # type: ignore[return-value]
+
+    def state_key(self, account: str, record: str) -> tuple[int, bytes]:
+        """Where the state of a record is."""
+        connection = self.connection(account)
+        return self.topics.partition_of(connection), keys.connection(connection) + b"l" + record.encode()
+
+    async def settled(self, seconds: float = 30) -> None:
+        """Until the state holds every edit and every answer."""
+        ends = time.monotonic() + seconds
+        while True:
+            state = await self.state()
+            missing = [place for place in self.sent if not self._is_settled(state, place)]
+            if not missing:
+                return
+            if time.monotonic() > ends:
+                logs = "\n".join(f"--- {name}\n{self.log(name)[-2000:]}" for name in self.workers)
+                raise AssertionError(
+                    f"{len(missing)} records not settled in {seconds} s, such as {missing[:3]}\n{logs}"
+                )
+            await asyncio.sleep(0.1)
+
+    def _is_settled(self, state: dict[tuple[int, bytes], bytes], place: tuple[str, str]) -> bool:
+        raw = state.get(self.state_key(*place))
+        return raw is not None and count_of(raw).answered == self.sent[place] - 1
+
+    async def verdict(self) -> Verdict:
+        """Counts, once settled."""
+        commands, miscounted = await self._commands()
+        answers = {
+            (self.topics.partition_of(message.key.decode()), message.key, answer.link, answer.sequence)
+            for message in await self.everything(self.topics.inbox)
+            if isinstance(results := decode(message.value), Results)
+            for answer in results.answers
+        }
+        lost = sum(
+            (commands[account, record, seq] == 0)
+            + ((self.topics.partition_of(name := self.connection(account)), name.encode(), record, seq) not in answers)
+            for (account, record), edits in self.sent.items()
+            for seq in range(edits)
+        )
+        return Verdict(
+            lost=lost,
+            repeated=commands.total() - len(commands),
+            miscounted=miscounted,
+            wrong=await self._wrong(),
+            back=await self._back(),
+        )
+
+    async def _commands(self) -> tuple[Counter[tuple[str, str, int]], int]:
+        seen: Counter[tuple[str, str, int]] = Counter()
+        miscounted = 0
+        for message in await self.everything(self.topics.commands):
+            if isinstance(found := decode(message.value), Commands):
+                for command in found.commands:
+                    seen[found.connection.split("~")[0], command.link, command.sequence] += 1
+                    miscounted += command.values["n"] != command.sequence + 1
+        return seen, miscounted
+
+    async def _wrong(self) -> int:
+        state = await self.state()
+        statuses: dict[tuple[str, str], int] = defaultdict(int)
+        for message in await self.everything(self.topics.statuses):
+            if parse_status_key(message.key)[1] and isinstance(row := decode(message.value), StatusRow):
+                statuses[row.sync, row.key] = max(side.fields["n"] for side in row.sides.values())  # type: ignore[type-var,assignment]
+        wrong = 0
+        for (account, record), edits in self.sent.items():
+            count = count_of(state.get(self.state_key(account, record)) or msgspec.msgpack.encode(Count()))
+            wrong += (count.n, count.seq, count.answered) != (edits, edits - 1, edits - 1)
+            wrong += statuses[self.connection(account), record] != edits
+        return wrong
+
+    async def _back(self) -> int:
+        back, high = 0, defaultdict[tuple[int, bytes], tuple[int, int]](lambda: (-1, -1))
+        for message in await self.everything(self.topics.state):
+            place, now = (message.partition, message.key), (-1, -1)
+            if message.key.startswith(b"p/"):
+                now = int(message.value), 0
+            elif message.key.startswith(keys.RULES):
+                count = count_of(message.value)
+                now = count.n, count.answered
+            back += now < high[place]
+            high[place] = max(high[place], now)
+        return back
+
+
+__all__ = ["Pipeline", "Verdict", "encode"]
