@@ -273,7 +273,8 @@ def _rings(whole: Whole) -> Iterator[Finding]:
         nodes = [f"{account}:{object_name}" for account, object_name in sync.between.items()]
         arcs |= {node: arcs.get(node, {}) for node in nodes}
         for side, may in enumerate(sync.writes):
-            if may:
+            known = arcs[nodes[1 - side]].get(nodes[side])
+            if may and (known is None or _has_identifier(whole, known)):  # of two, the one that cannot match counts
                 arcs[nodes[1 - side]][nodes[side]] = name
     seen: set[frozenset[str]] = set()
     for cycle in _cycles({node: list(targets) for node, targets in arcs.items()}):

@@ -22,7 +22,7 @@ from rules.config.problems import Place, Problem
 Path = tuple[str | int, ...]
 
 _DEEPEST = 40
-_MOST_PARTS = 50_000  # what aliases of aliases may unfold to
+_MOST_PARTS = 200_000  # what aliases of aliases may unfold to
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,300}|0o[0-7]{1,300}|0x[0-9a-fA-F]{1,300}")
 _FLOAT = re.compile(
