@@ -66,7 +66,7 @@ def _installation(tree: Tree, connectors: Connectors | None) -> Installation:
     if installation is not None:
         found += check(reading.whole(installation))
         found += _connectors(installation, tree, connectors)
-    for finding in without_echoes(found):
+    for finding in without_echoes(one for one in found if one.path not in tree.unset):
         tree.report(finding.message, finding.remedy, finding.path, key=finding.key)
     if tree.problems or installation is None:
         raise ConfigError(tree.problems)

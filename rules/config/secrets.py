@@ -125,6 +125,7 @@ def _inside(value: Any, path: Path, tree: Tree, environ: Mapping[str, str], own:
         return value
     replaced, wrong = substitute(value, environ)
     for message, remedy in wrong:
+        tree.unset.add(path)
         tree.problems.append(Problem(tree.filename, 0, 0, f"{where(path)}: {message}", remedy))
     tree.unresolved[path] = value
     return replaced

@@ -63,6 +63,7 @@ class Tree:
     places: dict[Path, tuple[Place, Place]] = field(default_factory=dict)
     unresolved: dict[Path, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    unset: set[Path] = field(default_factory=set)  # texts of which a `${NAME}` could not be replaced
 
     def report(self, message: str, remedy: str, path: Path = (), *, key: bool = False) -> None:
         """Notes a problem at the place of a part, or of the closest part around it."""
@@ -237,6 +238,7 @@ class _Builder:
             replaced, wrong = substitute(text, self.environ)
             for message, remedy in wrong:
                 self.tree.report(message, remedy, path)
+                self.tree.unset.add(path)
             self.tree.unresolved[path] = text
             return replaced
         return _plain(text) if plain and str(node.tag) != "tag:yaml.org,2002:str" else text

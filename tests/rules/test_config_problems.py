@@ -105,6 +105,12 @@ def test_a_variable_that_is_not_set_is_named() -> None:
     ]
 
 
+def test_a_variable_that_is_not_set_is_no_wrong_value_too() -> None:
+    assert of_sync(GOOD + "max_deletes: ${MOST}\n") == [
+        "sync.yaml:10:18: ${MOST} is not set; set the environment variable MOST, or add MOST=… to a .env file beside the configuration"
+    ]
+
+
 def test_a_reference_without_a_name_is_refused() -> None:
     assert problems("""
         accounts:
