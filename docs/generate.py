@@ -9,10 +9,18 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from connectors.registry import OWN, find
 from rules.config import reference_markdown
 
 DOCS = Path(__file__).resolve().parent
-PAGES = {"reference/configuration.md": reference_markdown}
+
+
+def configuration() -> str:
+    """The reference of sync.yaml with the connectors that come with Tandem."""
+    return reference_markdown({name: find(name) for name in OWN})
+
+
+PAGES = {"reference/configuration.md": configuration}
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from rules.config.entries import OPTIONS
+from rules.config.loader import Connectors
 from rules.config.models import AccountConfig, BrokerConfig, Installation, MappingConfig, Sasl, SyncConfig, Tls
 from rules.filters import AllOf, AnyOf, Condition, Op
 from rules.identifiers import EXPECTED
@@ -114,8 +115,8 @@ An entry pairs a field of each account, `{crm: email, shop: mail}`; in short `em
 """
 
 
-def reference_markdown() -> str:
-    """The page docs/reference/configuration.md."""
+def reference_markdown(connectors: Connectors | None = None) -> str:
+    """The page docs/reference/configuration.md, with the keys of the given connectors' accounts."""
     return "\n".join(
         [
             _INTRODUCTION.format(example=_EXAMPLE),
@@ -124,7 +125,8 @@ def reference_markdown() -> str:
             *_section("`broker: tls`", Tls),
             *_section("`broker: sasl`", Sasl),
             *_section("An account", AccountConfig, without=("settings",)),
-            "All other keys of an account are those of its connector, such as `url`; the reference of the connector names them.\n",
+            "All other keys of an account are those of its connector.\n",
+            *_connectors(connectors or {}),
             *_section("A sync", SyncConfig),
             *_section("An entry of the mapping", MappingConfig, only=OPTIONS),
             _FIELDS,
@@ -152,6 +154,14 @@ def _section(
         description = (info.description or "").replace("|", "\\|")
         yield f"| `{name}` | {default} | {_options(info.annotation)}{description} |"
     yield ""
+
+
+def _connectors(connectors: Connectors) -> Iterator[str]:
+    for name, connector in sorted(connectors.items()):
+        if connector.Settings.model_fields:
+            yield from _section(f"An account of `connector: {name}`", connector.Settings)
+        if connector.ObjectSettings.model_fields:
+            yield from _section(f"An object of `connector: {name}`", connector.ObjectSettings)
 
 
 def _default(value: object) -> str:
