@@ -64,7 +64,7 @@ simulate: setup ## random histories against the pure rules: SECONDS=60 SEED=
 	$(call program,simulate,tests/simulation/__main__.py,$(RUN) -m tests.simulation --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)))
 
 chaos: setup ## kills and stops processes of a running pipeline, then counts: MINUTES=3
-	$(call program,chaos,tests/chaos/__main__.py,$(RUN) -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)))
+	$(call program,chaos,tests/streams/chaos.py,$(RUN) -m tests.streams.chaos --seconds $$(( $(MINUTES) * 60 )) $(if $(SEED),--seed $(SEED)))
 
 hubspot-live: setup ## the HubSpot connector against a real account (HUBSPOT_TOKEN)
 	$(call program,hubspot-live,tests/connectors/hubspot_live.py,$(RUN) -m tests.connectors.hubspot_live)
