@@ -38,6 +38,11 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def iso_ms(seconds: float) -> str:
+    """The same to the millisecond, for logs and events."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def local(seconds: float) -> str:
     """For people: today's times without the date."""
     then = datetime.fromtimestamp(seconds, UTC).astimezone()
