@@ -63,7 +63,10 @@ async def blame(
         other = await _holder(connection, shape, job, columns, stored)
     elif refusal.category == "association" and len(given) == 1:
         other = job.texts[given[0]]
-    return Blame(field, other)
+    message = None
+    if refusal.detail and not shape.table.skip.intersection(columns):
+        message = f"{refusal.message}: {refusal.detail}"
+    return Blame(field, other, message)
 
 
 async def _misfit(connection: Connection, shape: Shape, job: Job) -> Blame | None:

@@ -253,7 +253,11 @@ async def capture(stream: Replication, assembler: Assembler, lookup: Lookup) -> 
         while taken < _SLICE and assembler.count < BATCH:
             data = stream.read()
             if data is None:
-                break
+                if not assembler.open:
+                    break
+                # The rest of a transaction is on its way: it comes at its commit, as a whole.
+                await stream.wait(_HEARTBEAT)
+                continue
             taken += 1
             if data[0] != pgoutput.RELATION:
                 assembler.feed(data)

@@ -226,6 +226,13 @@ async def native_types(connection: Connection, relation: Relation) -> dict[str, 
     return {column.name: native for column, (native,) in zip(relation.columns, rows, strict=True)}
 
 
+async def missing_columns(connection: Connection, oid: int, names: Iterable[str]) -> list[str]:
+    """Those of the names that the table does not have."""
+    query = "SELECT attname FROM pg_attribute WHERE attrelid = $1::oid AND attnum > 0 AND NOT attisdropped"
+    there = {name for (name,) in await (await connection.execute(query, [oid])).fetchall()}
+    return [name for name in names if name not in there]
+
+
 def _pg_type(row: Row) -> PgType:
     return PgType(**{**row, "labels": tuple(json.loads(row["labels"] or "[]"))})
 

@@ -175,12 +175,13 @@ class _Texts(AdaptContext):
 _TEXTS = _Texts()
 
 
-
 async def connect(url: str, name: str, options: str = "") -> Connection:
     """A new connection in autocommit mode; `name` is what the server's pg_stat_activity shows."""
     info = conninfo(url, application_name=name, options=options)
     try:
-        return await psycopg.AsyncConnection.connect(info, autocommit=True, cursor_factory=psycopg.AsyncRawCursor, context=_TEXTS)
+        return await psycopg.AsyncConnection.connect(
+            info, autocommit=True, cursor_factory=psycopg.AsyncRawCursor, context=_TEXTS
+        )
     except psycopg.OperationalError as error:
         await refused(info, url, error)
 

@@ -22,8 +22,8 @@ again by identifier, and `capabilities.tokens` is false.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import ClassVar
 
 import msgspec
@@ -50,15 +50,17 @@ from connectors.postgres.capture import Assembler, capture, followed_tables
 from connectors.postgres.catalog import Discovered, Table
 from connectors.postgres.client import Client, Connection, connect
 from connectors.postgres.find import Folding
-from connectors.postgres.mapping import Codec
+from connectors.postgres.lookup import Catalogs
 from connectors.postgres.names import APPLICATION, MARK_PREFIX, format_lsn, parse_lsn, slot_name
-from connectors.postgres.pgoutput import Relation
+from connectors.postgres.refusal import STALE
 from connectors.postgres.replication import Replication, StreamBrokenError, broken
 from connectors.postgres.settings import PostgresObjectSettings, PostgresSettings
 from rules.catalog import Catalog, Object
 
 # Seconds after which a ledger that was missing is looked for again: an administrator may have made it.
 _ASK_AGAIN = 30.0
+# Seconds for which a table is taken to have the columns that were discovered.
+_FRESH = 30.0
 
 
 class PostgresConnector:
@@ -79,6 +81,7 @@ class PostgresConnector:
         self._writer = Client(self._url, self._name, write.OPTIONS)
         self._known: Discovered | None = None
         self._shapes: dict[str, read.Shape] = {}
+        self._looked = 0.0
         self._ledger = False
         self._ledger_asked = -_ASK_AGAIN
         self._folding: Folding | None = None
@@ -128,7 +131,7 @@ class PostgresConnector:
         if generated and not self._own_publication:
             generated = await slots.carries_generated(connection, self._publication)
         self._known = await catalog.discover(connection, self._context, generated=generated)
-        self._shapes = {}
+        self._shapes, self._looked = {}, time.monotonic()
         return self._known
 
     async def _discovered(self) -> Discovered:
@@ -138,6 +141,8 @@ class PostgresConnector:
         return self._known
 
     async def _shape(self, name: str) -> read.Shape:
+        if time.monotonic() - self._looked > _FRESH:
+            self._known = None
         known = await self._discovered()
         if name not in self._shapes:
             table = known.tables.get(name)
@@ -147,6 +152,16 @@ class PostgresConnector:
                 raise FatalError(f"{name} cannot be synced: {table.problems[0]}")
             self._shapes[name] = read.Shape(table)
         return self._shapes[name]
+
+    @asynccontextmanager
+    async def _current(self, name: str) -> AsyncIterator[None]:
+        """Where the table has changed under us, the next call looks at it anew."""
+        try:
+            yield
+        except STALE as error:
+            self._known = None
+            message = f"the fields of {name} have changed: {error.diag.message_primary}"
+            raise RetriableError(message, retry_after=0.0) from error
 
     def _tables(self, known: Discovered) -> list[Table]:
         """The context's tables, all of which must be fit to capture."""
@@ -217,6 +232,9 @@ class PostgresConnector:
             )
         return False, False
 
+    async def _publish_anew(self, connection: Connection) -> None:
+        await self._publish(connection, self._tables(await self._discover(connection)))
+
     async def release(self) -> None:
         """Drops the slot and our own publication; the ledger stays."""
         async with self._control.session(f"dropping the slot {self._slot}") as connection:
@@ -236,7 +254,13 @@ class PostgresConnector:
             ).fetchone()
             assert row is not None
         tables = followed_tables(known, self._context)
-        lookup = _Catalogs(self._control, self._publication, known.codecs, list(tables.values()))
+        lookup = Catalogs(
+            self._control,
+            self._publication,
+            self._publish_anew if self._own_publication else None,
+            known.codecs,
+            list(tables.values()),
+        )
         await lookup.check()
         try:
             stream = await Replication.start(self._url, self._name, self._slot, self._publication, position)
@@ -313,20 +337,20 @@ class PostgresConnector:
         async def another() -> Connection:
             return await connect(self._url, self._name)
 
-        async with aclosing(read.pages(another, shape, known, resume)) as pages:
+        async with self._current(object), aclosing(read.pages(another, shape, known, resume)) as pages:
             async for page in pages:
                 yield page
 
     async def read(self, object: str, ids: Sequence[str]) -> list[Record]:
         """The records as they are now; those that are not there are left out."""
         shape = await self._shape(object)
-        async with self._control.session(f"reading {object}") as connection:
+        async with self._control.session(f"reading {object}") as connection, self._current(object):
             return await read.read(connection, shape, await self._ledger_of(connection), ids)
 
     async def find(self, object: str, identifiers: Sequence[Identifier]) -> list[Record]:
         """Records that match any of the identifiers, normalised as the rules do."""
         shape = await self._shape(object)
-        async with self._control.session(f"searching {object}") as connection:
+        async with self._control.session(f"searching {object}") as connection, self._current(object):
             conditions, parameters = find_.condition(shape, identifiers, await self._folds(connection))
             if not conditions:
                 return []
@@ -334,7 +358,9 @@ class PostgresConnector:
                 f"SELECT {shape.select} FROM {shape.table.source} t "  # noqa: S608
                 f"WHERE {' OR '.join(conditions)} ORDER BY {shape.key_sql}"
             )
-            found = await read.records(connection, shape, await self._ledger_of(connection), query, parameters, prepare=False)
+            found = await read.records(
+                connection, shape, await self._ledger_of(connection), query, parameters, prepare=False
+            )
         return find_.by_identifier(found, identifiers)
 
     async def _folds(self, connection: Connection) -> Folding:
@@ -349,40 +375,11 @@ class PostgresConnector:
         if not writes:
             return []
         shape = await self._shape(object)
-        async with self._writer.session(f"writing {object}") as connection:
+        async with self._writer.session(f"writing {object}") as connection, self._current(object):
             if not self._ledger:
                 await self._make_ledger(connection)
             target = write.Target(shape, await self._ledger_of(connection), await self._folds(connection))
             return await write.apply(connection, target, writes, fence)
-
-
-class _Catalogs:
-    """What the log's loop asks of the catalogs (`capture.Lookup`)."""
-
-    def __init__(self, control: Client, publication: str, codecs: Mapping[int, Codec], tables: list[Table]) -> None:
-        self._control, self._publication, self._codecs, self._tables = control, publication, codecs, tables
-
-    async def codecs(self, relation: Relation) -> Mapping[int, Codec]:
-        """Codecs that cover the relation's types; types made since the discovery are looked up."""
-        if any(column.type_oid not in self._codecs for column in relation.columns):
-            async with self._control.session("looking up types") as connection:
-                self._codecs = {**self._codecs, **await catalog.load_codecs(connection)}
-        return self._codecs
-
-    async def natives(self, relation: Relation) -> dict[str, str]:
-        """The names of its columns' types."""
-        async with self._control.session("looking up types") as connection:
-            return await catalog.native_types(connection, relation)
-
-    async def check(self) -> None:
-        """Raises where a table of ours is gone, another one under its name, or no longer published."""
-        async with self._control.session("looking at the tables") as connection:
-            lost = await slots.unpublished(connection, self._publication, self._tables)
-        if lost:
-            raise CursorExpiredError(
-                f"{', '.join(table.native for table in lost)}: no longer the table that the log tells of "
-                f"(dropped, made anew, or taken out of the publication {self._publication})"
-            )
 
 
 def _without_tokens(found: Object) -> Object:

@@ -40,12 +40,17 @@ _RETRY = frozenset(
 _CONNECTION = ("08", "57P")
 
 
+# The table is not what it was when it was discovered (the last: a prepared statement whose result has other types).
+STALE = (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable, psycopg.errors.FeatureNotSupported)
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """How a row was refused."""
 
     outcome: Outcome
     category: str | None
     message: str
+    detail: str | None = None
     column: str | None = None
     constraint: str | None = None
     sqlstate: str = ""
@@ -68,11 +73,17 @@ def refusal(error: psycopg.Error) -> Refusal:
     diagnostics = error.diag
     message = diagnostics.message_primary or str(error).strip()
     detail = diagnostics.message_detail
-    if detail and state[:2] == "23":
-        message = f"{message}: {detail}"
+    if state not in ("23505", "23503", "23001", "23P01"):
+        detail = None  # of a check or a missing value it quotes the whole row, with columns that we may not read
     if state in _RETRY:
         return Refusal(Outcome.RETRY, None, message, sqlstate=state)
     category = _CATEGORIES.get(state) or ("invalid_value" if state.startswith("22") else "unknown")
     return Refusal(
-        Outcome.REJECTED, category, message, diagnostics.column_name, diagnostics.constraint_name, sqlstate=state
+        Outcome.REJECTED,
+        category,
+        message,
+        detail,
+        diagnostics.column_name,
+        diagnostics.constraint_name,
+        sqlstate=state,
     )

@@ -92,7 +92,10 @@ async def published(connection: Connection, publication: str) -> list[Published]
               AND r.prrelid = format('%I.%I', t.schemaname, t.tablename)::regclass
             WHERE t.pubname = $1"""
     rows = await (await connection.execute(query, [publication])).fetchall()
-    return [Published(schema, table, None if columns is None else tuple(json.loads(columns))) for schema, table, columns in rows]
+    return [
+        Published(schema, table, None if columns is None else tuple(json.loads(columns)))
+        for schema, table, columns in rows
+    ]
 
 
 def wanted(tables: Sequence[Table], version: int) -> list[Published]:
@@ -306,3 +309,19 @@ async def in_use(connection: Connection, state: SlotState, name: str) -> FatalEr
             message, "it is freed when that reader ends, or has been silent for a while", retry_after=0.5
         )
     return FatalError(message, "stop that reader, or give this installation another `name`")
+
+
+async def unlisted(connection: Connection, publication: str, tables: Sequence[Table]) -> bool:
+    """Whether a table that is published by a list of columns has got a column which that lacks and we would read."""
+    entries = {(entry.schema, entry.table): entry.columns for entry in await published(connection, publication) or ()}
+    query = """
+        SELECT attname FROM pg_attribute
+        WHERE attrelid = $1::oid AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+          AND has_column_privilege(attrelid, attnum, 'SELECT')"""
+    for table in tables:
+        columns = entries.get((table.schema, table.name))
+        if columns is not None:
+            names = await (await connection.execute(query, [table.oid])).fetchall()
+            if any(name not in columns and name not in table.exclude for (name,) in names):
+                return True
+    return False

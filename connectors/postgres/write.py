@@ -27,7 +27,7 @@ from connectors.postgres.client import Connection
 from connectors.postgres.mapping import text_array
 from connectors.postgres.names import MESSAGE_PREFIX
 from connectors.postgres.read import Ledger, Shape, keys_join, keys_sql, parse_snapshot
-from connectors.postgres.refusal import concerns_all, is_connection, refusal
+from connectors.postgres.refusal import STALE, concerns_all, is_connection, refusal
 from connectors.postgres.statements import Job, UnfitError
 from rules.catalog import Value
 from rules.version import Version
@@ -93,7 +93,9 @@ async def _attempts(
                     return attempt.unknown(error)
                 raise
             await connection.execute("ROLLBACK")
-            if len(writes) == 1 or concerns_all(error):
+            if isinstance(error, STALE):
+                raise
+            if len(writes) == 1 or concerns_all(error) or not attempt.closing:
                 return _refused(writes, error)
             # A rule that the server checks at COMMIT only: alone each shows whether it is the one.
             results: dict[int, Result] = {}
@@ -352,7 +354,7 @@ class Round:
             if await self._statement(jobs, op, names):
                 return
         except psycopg.DatabaseError as error:
-            if is_connection(error):
+            if is_connection(error) or isinstance(error, STALE):
                 raise
             await self.connection.execute("ROLLBACK TO SAVEPOINT part")
             if len(jobs) == 1:

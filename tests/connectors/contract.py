@@ -144,6 +144,14 @@ async def following(bench: Bench, *names: str) -> AsyncIterator[tuple[Connector,
         await connector.release()
 
 
+async def standing_at(connector: Connector, cursor: str, patience: float) -> None:
+    """Returns when the app has taken note of what was confirmed, which it does in its own time."""
+    until = asyncio.get_running_loop().time() + patience
+    while (standing := await connector.position()) != cursor:
+        assert asyncio.get_running_loop().time() < until, f"the app stands at {standing}, not at {cursor}"
+        await asyncio.sleep(0.01)
+
+
 async def all_pages(connector: Connector, name: str, resume: str | None = None) -> list[Page]:
     """A full read to its end."""
     return [page async for page in connector.snapshot(name, resume)]
@@ -449,6 +457,7 @@ async def what_is_not_confirmed_comes_again(bench: Bench) -> None:
             await connector.confirm(batch.cursor)
             await bench.insert("people", name="second")
             await log.settled()
+            await standing_at(connector, batch.cursor, bench.patience)
         async with opened(bench.connector()) as again:
             standing = await again.position()
             async with Log(again, standing, bench.patience) as log:
@@ -485,7 +494,7 @@ async def a_cursor_behind_what_was_confirmed_has_expired(bench: Bench) -> None:
             await bench.insert("people", name="Bob")
             later = only(await log.settled())
             await connector.confirm(later.cursor)
-            await log.settled()
+            await standing_at(connector, later.cursor, bench.patience)
         assert batch.cursor != later.cursor
         with pytest.raises(CursorExpiredError):
             async with Log(connector, old, bench.patience) as log:
