@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from rules.config import ConfigError, load
+from rules.config import ConfigError, SyncConfig, load
 from tests.rules.config_samples import CONNECTORS, ENVIRON
 
 
@@ -348,9 +348,7 @@ def test_a_field_may_be_written_once_per_direction_and_read_often() -> None:
     body += (
         "  - {crm: a, shop: c, direction: to shop}\n  - {crm: d, shop: b, enabled: false}\n  - {shop: d, value: x}\n"
     )
-    text = ACCOUNTS + "  contacts:\n    between: {crm: contacts, shop: customers}\n" + textwrap.indent(body, "    ")
-    installation = load(text, "sync.yaml", ENVIRON, CONNECTORS)
-    sync = installation.syncs["contacts"]
+    sync = accepted(body)
     assert [sync.writes_of(one) for one in sync.mapping] == [
         (False, True), (True, False), (False, True), (False, False), (False, True)
     ]  # fmt: skip
@@ -386,6 +384,34 @@ def test_an_identifier_that_is_required_and_disabled_is_refused_at_the_key() -> 
     assert of_sync(body) == [
         "sync.yaml:7:25: sync 'contacts' requires an identifier, but no enabled entry of its mapping has one; "
         "mark an entry with identifier: email, or write require_identifier: false"
+    ]
+
+
+def accepted(body: str) -> SyncConfig:
+    """The sync `contacts` of which the lines below are given."""
+    text = ACCOUNTS + "  contacts:\n    between: {crm: contacts, shop: customers}\n" + textwrap.indent(body, "    ")
+    return load(text, "sync.yaml", ENVIRON, CONNECTORS).syncs["contacts"]
+
+
+def test_one_enabled_identifier_is_enough() -> None:
+    for first, second in (("true", "false"), ("false", "true")):
+        entries = f"  - {{crm: a, shop: b, identifier: email, enabled: {first}}}\n  - {{crm: c, shop: d, identifier: email, enabled: {second}}}\n"
+        assert accepted("kind: contact\ndefault: crm\nmapping:\n" + entries).require_identifier
+
+
+def test_a_value_map_must_be_readable_in_the_direction_in_which_it_is_read() -> None:
+    many_to_one = "{gold: 1, silver: 1}"
+    assert accepted(GOOD + f"  - {{crm: a, shop: b, values: {many_to_one}, direction: to shop}}\n").mapping[1].values
+    assert accepted(GOOD + f"  - {{shop: b, crm: a, values: {many_to_one}, direction: to crm}}\n").mapping[1].values
+    assert accepted(GOOD + f"  - {{crm: a, shop: b, values: {many_to_one}, enabled: false}}\n").mapping[1].values
+    assert of_entry(f"{{shop: b, crm: a, values: {many_to_one}, direction: to shop}}") == [
+        "sync.yaml:10:35: 'values' in entry 2 of the mapping of sync 'contacts' says two things of '1'; make each value of the side that is read stand once"
+    ]
+
+
+def test_a_constant_of_an_account_that_is_only_read_is_refused_naming_it() -> None:
+    assert of_entry("{shop: a, value: b}", "direction: to crm") == [
+        "sync.yaml:10:9: the constant for 'a' never applies: sync 'contacts' creates nothing in 'shop'; remove the entry, or widen the direction of the sync"
     ]
 
 
