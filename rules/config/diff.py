@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from rules.config.models import MappingConfig, SyncConfig
 
 Document = Mapping[str, Any]
@@ -72,7 +74,12 @@ def _syncs(old: Document, new: Document) -> Iterator[DocumentChange]:
         elif name not in after:
             yield DocumentChange("removed", "sync", name, None, f"sync {name}: {_pair(before[name])}")
         elif before[name] != after[name]:
-            yield from _sync(name, SyncConfig.model_validate(before[name]), SyncConfig.model_validate(after[name]))
+            try:
+                known = SyncConfig.model_validate(before[name])
+            except ValidationError:  # applied by another version of Tandem, which knew keys that this one does not
+                yield DocumentChange("changed", "sync", name, None, f"sync {name}: written anew")
+            else:
+                yield from _sync(name, known, SyncConfig.model_validate(after[name]))
 
 
 def _pair(sync: Document) -> str:

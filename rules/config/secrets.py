@@ -27,10 +27,12 @@ _FILE = "file:"
 def document(tree: Tree, connectors: Mapping[str, Any] | None) -> dict[str, Any]:
     """The data of a file as JSON without a secret: see `Installation.document`."""
     assert tree.data is not None
-    return {
+    said = {
         key: _outside(value, (key,), tree, connectors) if key in ("accounts", "broker") else _plain(value)
         for key, value in tree.data.items()
+        if value is not None
     }
+    return {**said, "syncs": said.get("syncs", {})}
 
 
 def _outside(value: Any, path: Path, tree: Tree, connectors: Mapping[str, Any] | None) -> Any:

@@ -115,6 +115,12 @@ def test_another_order_of_identifiers_is_a_change_and_of_accounts_is_none() -> N
     assert changes("between: {crm: companies, shop: firms}", "between: {shop: firms, crm: companies}") == []
 
 
+def test_a_sync_that_another_version_applied_is_written_anew() -> None:
+    old = document()
+    old["syncs"]["contacts"] = old["syncs"]["contacts"] | {"forgotten": True}
+    assert [str(change) for change in diff(old, document())] == ["~ sync contacts: written anew"]
+
+
 def test_a_change_says_of_what_it_is() -> None:
     (change,) = diff(document(), document(GOOD.replace("kind: company", "kind: custom")))
     assert (change.action, change.part, change.name, change.key) == ("changed", "sync", "companies", "kind")

@@ -62,6 +62,12 @@ def test_a_document_keeps_references_and_names_secrets_by_their_place() -> None:
     }
 
 
+@pytest.mark.parametrize("rest", ["", "syncs:\n", "syncs: {}\n", "syncs:\nretention:\n"])
+def test_a_document_always_has_accounts_and_syncs(rest: str) -> None:
+    document = load(f"accounts:\n  crm: {{connector: memory}}\n{rest}", "sync.yaml", {}, CONNECTORS).document()
+    assert document == {"accounts": {"crm": {"connector": "memory"}}, "syncs": {}}
+
+
 def test_what_is_no_account_is_resolved_and_exact() -> None:
     sync = load(LITERAL, "sync.yaml", NAMES, CONNECTORS).document()["syncs"]["contacts"]
     assert sync["filters"] == {"crm": [{"field": "revenue", "op": "ge", "value": "1000.50"}]}
