@@ -4,38 +4,58 @@ from __future__ import annotations
 
 import msgspec
 
-from rules.draft import Draft
-from rules.entry import leave, linked
+from rules.deletion import deleted_here, keep_edited, vanish
+from rules.draft import Draft, Place
 from rules.events import Answer, DeadLetter, Results
-from rules.links import command_of, digest_of_field, digest_of_flight, touch
+from rules.links import paired, touch
 from rules.plan import Sync
-from rules.records import complete_create, settle_bases, store, vanish
+from rules.records import complete_create, end_create, settle_bases, store
 from rules.remedies import remedy
-from rules.state import Flight, Image, Link, Refusal, Seat
+from rules.seats import leave, place_of, reference, seat_record
+from rules.sending import command_of, digest_of_field, digest_of_flight, set_status
+from rules.state import Flight, Image, Link, Refusal
+from rules.version import NEVER
 from rules.work import start
 
-DONE = ("applied", "unchanged")
+NOT_DONE = ("deferred", "retry")
+UNEXPLAINED = 5  # conflicts in a row that show no difference: after so many the link is not tried again by itself
 
 
 def results(draft: Draft, event: Results) -> None:
     """Takes the answers of a batch."""
-    if event.account in draft.connection.down and any(a.outcome not in ("deferred", "retry") for a in event.answers):
+    if event.account in draft.connection.down and any(answer.outcome not in NOT_DONE for answer in event.answers):
         account_up(draft, event.account)
-    draft.prefetch_links((answer.sync, answer.link) for answer in event.answers if answer.sync in draft.rules.syncs)
-    draft.prefetch(event.account, event.object, (answer.id for answer in event.answers if answer.id is not None))
+    _prefetch(draft, event)
     for answer in event.answers:
         sync = draft.rules.syncs.get(answer.sync)
         link = None if sync is None else draft.link(answer.sync, answer.link)
         if sync is not None and link is not None:
-            draft.cause = (
-                f"answer {answer.outcome} of {event.account}:{answer.id or link.ids[sync.side_of(event.account)]}"
-            )
+            record_id = answer.id or link.ids[sync.side_of(event.account)]
+            draft.cause = f"answer {answer.outcome} of {event.account}:{record_id}"
             _answer(draft, sync, answer, link, event)
+
+
+def _prefetch(draft: Draft, event: Results) -> None:
+    """Reads all links and records of a batch at once."""
+    draft.prefetch_links((answer.sync, answer.link) for answer in event.answers if answer.sync in draft.rules.syncs)
+    draft.prefetch(event.account, event.object, (answer.id for answer in event.answers if answer.id is not None))
+    others: dict[tuple[str, str], list[str]] = {}
+    for answer in event.answers:
+        sync = draft.rules.syncs.get(answer.sync)
+        link = None if sync is None else draft.link(answer.sync, answer.link)
+        if sync is not None and link is not None:
+            side = 1 - sync.side_of(event.account)
+            other, record_id = sync.sides[side], link.ids[side]
+            if record_id is not None:
+                others.setdefault((other.account, other.object.name), []).append(record_id)
+    for (account, object_name), ids in others.items():
+        draft.prefetch(account, object_name, ids)
 
 
 def account_up(draft: Draft, account: str) -> None:
     """The account takes commands again: what waited for it goes out."""
     draft.connection.down.pop(account, None)
+    draft.connection.throttled = [one for one in draft.connection.throttled if one != account]
     draft.save_connection()
     for sync in draft.rules.syncs.values():
         if account in (sync.sides[0].account, sync.sides[1].account):
@@ -43,9 +63,11 @@ def account_up(draft: Draft, account: str) -> None:
             draft.publish(sync.name)
 
 
-def account_down(draft: Draft, account: str, reason: str) -> None:
+def account_down(draft: Draft, account: str, reason: str, *, throttled: bool) -> None:
     """The account takes no commands for now."""
     draft.connection.down[account] = reason
+    others = [one for one in draft.connection.throttled if one != account]
+    draft.connection.throttled = [*others, account] if throttled else others
     draft.save_connection()
     for sync in draft.rules.syncs.values():
         if account in (sync.sides[0].account, sync.sides[1].account):
@@ -53,54 +75,45 @@ def account_down(draft: Draft, account: str, reason: str) -> None:
 
 
 def _answer(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results) -> None:
-    flight = link.flight
-    place_side = sync.side_of(event.account)
-    if answer.outcome in DONE and flight is not None and flight.sequence == answer.sequence:
-        _done(draft, sync, answer, link, flight, event)
+    if link.flight is None or link.flight.sequence != answer.sequence:
+        _take_image(draft, event, answer)  # an answer that came twice, or the log told first
         return
-    if answer.values is not None and answer.version is not None and answer.id is not None:
-        _take_image(draft, event, answer)
-        link = draft.link(sync.name, answer.link) or link
-        flight = link.flight
-    if flight is None or flight.sequence != answer.sequence:
-        return  # an answer that came twice, or the log told first
     match answer.outcome:
-        case "deferred" | "retry":
-            link.flight, link.waits, link.number = None, event.account, flight.number
-            what = "is unavailable" if answer.outcome == "deferred" else "could not take it yet"
-            category = answer.category or "unavailable"
-            if (link.status, link.category) != ("pending", category):
-                link.since = draft.now
-            link.status, link.category = "pending", category
-            link.message = f"{event.account} {what}" + (f": {answer.message}" if answer.message else "")
-            draft.save_link(sync.name, answer.link, link)
-        case "conflict":
-            link.flight = None
-            touch(draft, sync, answer.link, link)
+        case "applied" | "unchanged":
+            _done(draft, sync, answer, link, event)
         case "exists":
             _exists(draft, sync, answer, link, event)
+        case "conflict":
+            _take_image(draft, event, answer)
+            _conflict(draft, sync, answer, link)
+        case "deferred" | "retry":
+            _wait(draft, sync, answer, link, event)
         case "missing":
-            _missing(draft, sync, answer, link, place_side)
+            _missing(draft, sync, answer, link)
         case "rejected":
-            _rejected(draft, sync, answer, link, flight, event)
+            _rejected(draft, sync, answer, link, event)
         case _:
-            # Unknown: whether it was done cannot be told yet. It keeps its name and is sent again under it.
-            draft.save_link(sync.name, answer.link, link)
+            _unknown(draft, sync, answer, link)
 
 
 def _take_image(draft: Draft, event: Results, answer: Answer) -> None:
-    assert answer.id is not None and answer.version is not None and answer.values is not None
+    if answer.values is None or answer.version is None or answer.id is None:
+        return
     place = (event.account, event.object, answer.id)
     image = draft.image(*place)
-    if image is None or answer.version.newer_than(image.version):
+    if image is not None and answer.version.newer_than(image.version):
         store(draft, place, answer.values, answer.version)
 
 
-def _done(draft: Draft, sync: Sync, answer: Answer, link: Link, flight: Flight, event: Results) -> None:
+# ---------------------------------------------------------------- done
+
+
+def _done(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results) -> None:
+    flight = link.flight
+    assert flight is not None
     side = flight.side
     if flight.op == "delete":
-        link.flight = None
-        touch(draft, sync, answer.link, link)
+        deleted_here(draft, sync, answer.link, link, side)
         return
     assert answer.id is not None and answer.values is not None and answer.version is not None
     place = (event.account, event.object, answer.id)
@@ -108,106 +121,165 @@ def _done(draft: Draft, sync: Sync, answer: Answer, link: Link, flight: Flight, 
     # The record may have changed since it was written: the image is then newer than the answer, and stays.
     fresh = image is None or answer.version.newer_than(image.version)
     if flight.op == "create":
-        seat = None if image is None else image.seats.get(sync.name)
-        if seat is not None and seat.link not in (None, answer.link):
-            _duplicate_create(draft, sync, answer, link, flight, seat.link or "")
-            return
-        link.ids[side] = answer.id
-        if image is not None and seat is not None:
-            seat.link = answer.link  # so that the image is not judged as a stranger
-        if fresh:
-            _keep_created(draft, sync, answer, event, image is None)
-        complete_create(draft, sync, answer.link, link, answer.id, answer.values)
-    else:
-        link.flight = None
-        settle_bases(sync, link, side, flight.values, flight.sources, answer.values)
-        if fresh:
-            store(draft, place, answer.values, answer.version)
+        _created(draft, sync, answer, link, image, fresh=fresh, event=event)
+        return
+    link.flight = None
+    settle_bases(sync, link, side, flight.values, flight.sources, answer.values)
+    told = fresh and image is not None and link.ids[side] == answer.id
+    changed = image is not None and (image.gone or image.values != answer.values)
+    if told:
+        store(draft, place, answer.values, answer.version)
+    if not (told and changed):
         touch(draft, sync, answer.link, link)
 
 
-def _keep_created(draft: Draft, sync: Sync, answer: Answer, event: Results, new: bool) -> None:
-    assert answer.id is not None and answer.version is not None and answer.values is not None
+def _created(
+    draft: Draft, sync: Sync, answer: Answer, link: Link, image: Image | None, *, fresh: bool, event: Results
+) -> None:
+    assert answer.id is not None and answer.values is not None and answer.version is not None
     place = (event.account, event.object, answer.id)
-    side = sync.side_of(event.account)
-    if not new:
-        store(draft, place, answer.values, answer.version)
+    if _is_taken(draft, sync, answer, link, image):
         return
-    image = Image(answer.version, answer.values, sync.sides[side].age(answer.id, answer.values), {})
-    image.seats[sync.name] = Seat(side, link=answer.link, since=draft.now)
-    image.seats[sync.name].identifiers = sync.normalised(side, answer.values)
+    if fresh:
+        _reserve(draft, place, image)
+    complete_create(draft, sync, answer.link, link, answer.id, answer.values)
+    if fresh:
+        store(draft, place, answer.values, answer.version)
+
+
+def _reserve(draft: Draft, place: Place, image: Image | None) -> None:
+    """A record is seated before it is taken in, so that nobody takes it for a stranger; and nothing is merged with it before."""
+    image = Image(NEVER, {}, "", {}) if image is None else image
+    image.partial = True
     draft.save_image(place, image)
-    store(draft, place, answer.values, answer.version)
-
-
-def _duplicate_create(draft: Draft, sync: Sync, answer: Answer, link: Link, flight: Flight, holder: str) -> None:
-    own, other = sync.sides[1 - flight.side].account, sync.sides[flight.side].account
-    theirs = draft.link(sync.name, holder)
-    rival = None if theirs is None else theirs.ids[1 - flight.side]
-    message = f"{own}:{link.ids[1 - flight.side]} and {own}:{rival} both claim {other}:{answer.id}"
-    refusal = Refusal(digest_of_flight(link), "duplicate", message, None, f"{own}:{rival}" if rival else None)
-    link.flight, link.refusals = None, [refusal]
-    touch(draft, sync, answer.link, link)
 
 
 def _exists(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results) -> None:
+    """A record with an identifier of the one to be created is there: it is linked instead."""
     flight = link.flight
-    assert flight is not None
-    place = (event.account, event.object, answer.id or "")
-    image = draft.image(*place)
-    seat = None if image is None else image.seats.get(sync.name)
-    if image is None or image.gone or seat is None or seat.link not in (None, answer.link):
-        _duplicate_create(draft, sync, answer, link, flight, "" if seat is None else seat.link or "")
-        return
+    assert flight is not None and answer.id is not None and answer.values is not None and answer.version is not None
     side = flight.side
+    place = (event.account, event.object, answer.id)
+    image = draft.image(*place)
+    if _is_taken(draft, sync, answer, link, image):
+        return
+    end_create(draft, sync, link)
+    fresh = image is None or answer.version.newer_than(image.version)
+    if image is not None and image.gone and not fresh:
+        link.number = flight.number
+        touch(draft, sync, answer.link, link)  # it has been deleted since
+        return
+    if fresh:
+        _reserve(draft, place, image)
     if link.ids[side] is not None and link.ids[side] != answer.id:
         leave(draft, sync, side, link)
-    link.flight, link.restoring, link.bases, link.gone[side] = None, None, [{}, {}], False
-    link.ids[side] = answer.id
-    seat.link, seat.other = answer.link, None
-    draft.save_image(place, image)
+    link.restoring, link.merged, link.doomed, link.bases, link.refusals = None, None, False, {}, []
+    link.gone[side] = False
+    seat_record(draft, sync, side, answer.id, answer.link, link)
     draft.note(sync.name, answer.link, "linked", note=f"{event.account}:{answer.id} was there already")
     if draft.sync(sync.name).stage != "live":
         draft.sync(sync.name).matched += 1
-    linked(draft, sync, answer.link, link)
+    paired(draft, sync, answer.link, link)
+    if fresh:
+        store(draft, place, answer.values, answer.version)
 
 
-def _missing(draft: Draft, sync: Sync, answer: Answer, link: Link, side: int) -> None:
-    link.flight = None
-    record_id, own = link.ids[side], sync.sides[side]
-    image = None if record_id is None else draft.image(own.account, own.object.name, record_id)
-    if record_id is None or image is None:
-        touch(draft, sync, answer.link, link)
-        return
+def _is_taken(draft: Draft, sync: Sync, answer: Answer, link: Link, image: Image | None) -> bool:
+    """Whether what a create made, or met, is linked to another record of the source's side; shows it."""
+    seat = None if image is None else image.seats.get(sync.name)
+    flight = link.flight
+    if seat is None or seat.link in (None, answer.link) or flight is None:
+        return False
+    source = 1 - flight.side
+    theirs = draft.link(sync.name, seat.link or "")
+    rival = None if theirs is None else theirs.ids[source]
+    own, other = reference(sync, source, link.ids[source]), reference(sync, flight.side, answer.id)
+    claimant = reference(sync, source, rival) if rival is not None else f"another record ({seat.link})"
+    message = f"{own} and {claimant} both claim {other}"
+    named = other if rival is None else claimant
+    refusal = Refusal(digest_of_flight(link, flight), "duplicate", message, None, named)
+    end_create(draft, sync, link)
+    link.refusals = [refusal]
+    touch(draft, sync, answer.link, link)
+    return True
+
+
+# ---------------------------------------------------------------- not done
+
+
+def _wait(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results) -> None:
+    """Nothing was written: it waits for the account, under the number that it had."""
+    assert link.flight is not None
+    number = link.flight.number
+    end_create(draft, sync, link)
+    link.waits, link.number = event.account, number
+    what = "is unavailable" if answer.outcome == "deferred" else "could not take it yet"
+    message = f"{event.account} {what}" + (f": {answer.message}" if answer.message else "")
+    set_status(draft, link, "pending", answer.category or "unavailable", message)
     draft.save_link(sync.name, answer.link, link)
-    if not image.gone:
-        image.gone = True
-        vanish(draft, (own.account, own.object.name, record_id), image)
 
 
-def _rejected(draft: Draft, sync: Sync, answer: Answer, link: Link, flight: Flight, event: Results) -> None:
-    category = answer.category or "unknown"
-    message = answer.message or "the app gave no reason"
-    other = f"{event.account}:{answer.other}" if answer.other else None
-    draft.dead_letters.append(_dead_letter(draft, sync, answer, link, event, category, message))
-    alone = answer.field in flight.values and category in ("invalid_value", "association") and flight.op != "delete"
-    kept = [one for one in link.refusals if one.field is not None and one.field != answer.field] if alone else []
-    if alone and answer.field is not None:
-        digest = digest_of_field(answer.field, flight.side, flight.values[answer.field])
-        text = f"{event.account}.{answer.field}: {flight.values[answer.field]!r} was refused: {message}"
-        refusal = Refusal(digest, category, text, answer.field, other)
-    else:
-        refusal = Refusal(digest_of_flight(link), category, f"{event.account}: {message}", None, other)
-    link.refusals = [*kept, refusal]
-    draft.note(sync.name, answer.link, "refused", note=refusal.message)
-    link.flight = None
+def _conflict(draft: Draft, sync: Sync, answer: Answer, link: Link) -> None:
+    """The record is not as it was expected: it is merged anew with what it holds."""
+    flight = link.flight
+    assert flight is not None
+    end_create(draft, sync, link)
+    link.number = flight.number
+    if flight.op == "delete" and any(link.gone):
+        keep_edited(draft, sync, answer.link, link, flight.side)
+        return
+    shown = answer.values or {}
+    if all(shown.get(field, value) == value for field, value in flight.expect.items()):
+        link.unexplained += 1
+        if link.unexplained > UNEXPLAINED:
+            link.unexplained = 0
+            message = f"{sync.sides[flight.side].account} says that the record has changed, but shows it as it was"
+            link.refusals = [Refusal(digest_of_flight(link, flight), "unknown", answer.message or message)]
     touch(draft, sync, answer.link, link)
 
 
-def _dead_letter(
-    draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results, category: str, message: str
-) -> DeadLetter:
+def _missing(draft: Draft, sync: Sync, answer: Answer, link: Link) -> None:
+    """The record is not there. The log will tell when it was deleted; until it does, the deletion is shown but not copied."""
+    flight = link.flight
+    assert flight is not None
+    record_id = link.ids[flight.side]
+    if flight.op == "delete":
+        deleted_here(draft, sync, answer.link, link, flight.side)
+        return
+    link.flight, link.number = None, flight.number
+    place = place_of(sync, flight.side, record_id or "")
+    image = draft.image(*place)
+    if image is None or image.gone or answer.id != record_id:
+        touch(draft, sync, answer.link, link)  # it has another id by now, or is known to be gone
+    else:
+        draft.save_link(sync.name, answer.link, link)
+        vanish(draft, place, image, told=False)
+
+
+def _rejected(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results) -> None:
+    flight = link.flight
+    assert flight is not None
+    category = answer.category or "unknown"
+    message = answer.message or "the app gave no reason"
+    other = f"{event.account}:{answer.other}" if answer.other else None
+    draft.dead_letters.append(_dead_letter(draft, sync, answer, link, event))
+    if answer.field in flight.values and category in ("invalid_value", "association") and flight.op != "delete":
+        value = flight.values[answer.field]
+        text = f"{event.account}.{answer.field}: {value!r} was refused: {message}"
+        refusal = Refusal(digest_of_field(answer.field, flight.side, value), category, text, answer.field, other)
+        kept = [one for one in link.refusals if one.field is not None and one.field != answer.field]
+    else:
+        where = f"{event.account}.{answer.field}" if answer.field else event.account
+        refusal, kept = Refusal(digest_of_flight(link, flight), category, f"{where}: {message}", None, other), []
+    end_create(draft, sync, link)
+    link.refusals = [*kept, refusal]
+    draft.note(sync.name, answer.link, "refused", note=refusal.message)
+    touch(draft, sync, answer.link, link)
+
+
+def _dead_letter(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results) -> DeadLetter:
     command = msgspec.json.encode(msgspec.to_builtins(command_of(sync, answer.link, link))).decode()
+    category, message = answer.category or "unknown", answer.message or "the app gave no reason"
     hint = remedy(sync, "failing", category, message)
     return DeadLetter(
         id=f"{draft.connection.name}/{draft.offset}/{answer.sync}/{answer.link}/{answer.sequence}",
@@ -220,3 +292,27 @@ def _dead_letter(
         object=event.object,
         command=command,
     )
+
+
+def _unknown(draft: Draft, sync: Sync, answer: Answer, link: Link) -> None:
+    """Whether it was done cannot be told yet. It keeps its name and is sent again under it, but for a create that nothing could find again."""
+    flight = link.flight
+    assert flight is not None
+    if cannot_be_found(sync, flight):
+        show_lost(draft, sync, answer.link, link)
+    draft.save_link(sync.name, answer.link, link)
+
+
+def cannot_be_found(sync: Sync, flight: Flight) -> bool:
+    """Whether a create leaves no token and no identifier: sent again blindly it might be done twice."""
+    return flight.blind > 0 and not any(sync.normalised(flight.side, flight.values))
+
+
+def show_lost(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
+    """A create of which nobody can tell whether it was done waits for a person."""
+    flight = link.flight
+    assert flight is not None
+    account = sync.sides[flight.side].account
+    message = f"{account} has not said whether it created the record: look there, and retry if it did not"
+    set_status(draft, link, "failing", "unknown", message)
+    draft.save_link(sync.name, link_id, link)

@@ -10,7 +10,7 @@ from typing import Protocol, assert_never
 
 import msgspec
 
-from rules import answers, initial, marks, orders, upkeep
+from rules import aftermath, answers, initial, marks, orders, showing, upkeep
 from rules.draft import Draft, load_connection
 from rules.events import (
     AccountOrder,
@@ -27,7 +27,6 @@ from rules.events import (
     ReadDone,
     ReadRecords,
     Results,
-    Row,
     StatusRow,
     SyncRow,
     Tick,
@@ -36,7 +35,7 @@ from rules.events import (
 from rules.plan import compile_connection
 from rules.records import receive
 from rules.state import CONNECTION, index_changes
-from rules.work import current
+from rules.work import PART, current
 
 
 class View(Protocol):
@@ -83,13 +82,14 @@ def decide(view: View, event: Event, envelope: Envelope) -> Decision:
     rules = compile_connection(connection.document)
     draft = Draft(view, connection, rules, envelope.offset, envelope.now)
     _dispatch(draft, event)
+    aftermath.carry_on(draft)
     for name in draft.rules.syncs:
         if draft.loaded(name):
             initial.settle(draft, draft.rules.syncs[name])
     if connection.marks:
         marks.answer(draft)
-    statuses = draft.statuses()
-    syncs = draft.sync_rows()
+    statuses = showing.status_rows(draft)
+    syncs = showing.sync_rows(draft)
     return Decision(
         draft.state(),
         draft.indexes(),
@@ -124,7 +124,7 @@ def _dispatch(draft: Draft, event: Event) -> None:
         case AccountState(up=True):
             answers.account_up(draft, event.account)
         case AccountState():
-            answers.account_down(draft, event.account, event.reason)
+            answers.account_down(draft, event.account, event.reason, throttled=event.throttled)
         case LogStarted():
             upkeep.log_started(draft, event)
         case Truncated():
@@ -145,23 +145,21 @@ def _captured(draft: Draft, event: Captured) -> None:
         if sync is None:
             return
         read = draft.sync(sync).reads.get(event.account)
-        if read is None or read.id != event.read:
-            return  # a page of a read that was replaced
+        if read is None or read.id != event.read or read.done:
+            return  # a page of a read that was replaced, or one that came twice
         read.rows += len(event.rows)
         draft.sync(sync).changed = True
         reading = (sync, event.read)
     draft.prefetch(event.account, event.object, (row.id for row in event.rows))
     if event.read is None:
         _prefetch_links(draft, event)
-    unread = [row.id for row in event.rows if _receive(draft, event, row, reading)]
+    unread: dict[str, None] = {}
+    for row in event.rows:
+        where = "read" if reading or not row.committed_at else "log"
+        draft.cause = f"{where} {event.account}:{row.id}@{row.version.position:x}"
+        unread |= dict.fromkeys(receive(draft, event.account, event.object, row, reading))
     if unread:
         draft.orders.append(ReadRecords(draft.connection.name, event.account, event.object, tuple(unread)))
-
-
-def _receive(draft: Draft, event: Captured, row: Row, reading: tuple[str, str] | None) -> bool:
-    where = "read" if reading or not row.committed_at else "log"
-    draft.cause = f"{where} {event.account}:{row.id}@{row.version.position:x}"
-    return receive(draft, event.account, event.object, row, reading) is not None
 
 
 def _prefetch_links(draft: Draft, event: Captured) -> None:
@@ -179,23 +177,30 @@ def _tick(draft: Draft, event: Tick) -> None:
         return
     name, _ = found
     draft.cause = f"work {name}"
-    if name.startswith(orders.FORGET):
-        orders.go_on_forgetting(draft, event.sync, name)
-        return
     sync = draft.rules.syncs.get(event.sync)
-    if sync is None:
-        return
-    match name.split(" ")[0]:
-        case "stage":
+    match name.partition(PART)[0].partition(" ")[0]:
+        case orders.FORGET:
+            orders.go_on_forgetting(draft, event.sync, name)
+        case _ if sync is None:
+            return
+        case initial.STAGE:
             initial.go_on(draft, sync)
-        case "waiting":
+        case upkeep.WAITING:
             upkeep.go_on_waiting(draft, sync, name)
-        case "restore":
-            orders.go_on_restoring(draft, sync, name)
-        case "retry":
-            orders.go_on_retrying(draft, sync, name)
-        case _:
+        case upkeep.RESEND:
+            upkeep.go_on_resending(draft, sync)
+        case upkeep.TOMBS:
+            upkeep.go_on_burying(draft, sync, name)
+        case aftermath.NAMED:
+            aftermath.go_on_with_named(draft, sync, name)
+        case aftermath.AWAITED:
+            aftermath.go_on_with_awaited(draft, sync, name)
+        case aftermath.FREED:
+            aftermath.go_on_freeing(draft, sync, name)
+        case orders.RULES:
             orders.go_on_with_rules(draft, sync, name)
+        case _:
+            orders.go_on_with_links(draft, sync, name)
 
 
 __all__ = ["Decision", "Envelope", "View", "decide", "index_changes"]

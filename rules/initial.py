@@ -13,22 +13,28 @@ The stages of a sync, in order; the first two also serve a read that stands in f
 
 from __future__ import annotations
 
+from rules.aftermath import AWAITED
+from rules.deletion import carry_on_deletion, vanish
 from rules.draft import Draft
-from rules.entry import exclusion, judge, make_link
+from rules.entry import judge, make_link
 from rules.events import ReadDone, ReadRequest
+from rules.links import touch
+from rules.matching import exclusion
 from rules.plan import Sync
-from rules.records import vanish
+from rules.seats import claims, place_of
 from rules.state import ReadState, identifier_prefix, parts
-from rules.work import SLICE, advance, run, start
+from rules.work import SLICE, STAGE, advance, run, start
 
-STAGE = "stage"  # the name of the work that carries the stages on
+__all__ = ["STAGE", "begin_read", "carry_on_reading", "go_on", "read_done", "settle"]
 
 
-def begin_read(draft: Draft, sync: Sync) -> None:
-    """Asks for both objects in full. A read that is running is replaced."""
+def begin_read(draft: Draft, sync: Sync, *, confirmed: bool = False) -> None:
+    """Asks for both objects in full. A read that is running is replaced. `confirmed`: a person knows that records are gone."""
     state = draft.sync(sync.name)
     state.read_number += 1
-    state.stage, state.part = "reading", 0
+    state.stage, state.part, state.stopped = "reading", 0, ""
+    state.confirmed, state.log_lost = confirmed, False
+    state.known = sum(state.counts.values()) > 0
     state.works.pop(STAGE, None)
     state.reads = {}
     if state.links == 0:
@@ -54,16 +60,24 @@ def read_done(draft: Draft, event: ReadDone) -> None:
         emptied = [account for account, one in state.reads.items() if one.rows == 0]
         if state.links and emptied and not state.confirmed:
             state.stopped = f"{emptied[0]} reads empty although {state.links} records are linked: confirm, or mend it"
-            continue
-        state.confirmed = False
-        state.stage = "missing"
-        start(draft, sync.name, STAGE)
+        else:
+            _next(draft, sync, "missing")
+
+
+def carry_on_reading(draft: Draft, sync: Sync) -> bool:
+    """A person has confirmed what stopped a full read at its end; whether there was one."""
+    state = draft.sync(sync.name)
+    if state.stage != "reading" or not all(read.done for read in state.reads.values()):
+        return False
+    state.confirmed = True
+    _next(draft, sync, "missing")
+    return True
 
 
 def go_on(draft: Draft, sync: Sync) -> None:
     """One slice of the present stage."""
     state = draft.sync(sync.name)
-    if sync.off or state.stopped:
+    if draft.is_idle(sync):
         state.works.pop(STAGE, None)
         return
     {"missing": _missing, "pairs": _pairs, "match": _match, "create": _create}[state.stage](draft, sync)
@@ -83,38 +97,61 @@ def _next(draft: Draft, sync: Sync, stage: str, part: int = 0) -> None:
 def settle(draft: Draft, sync: Sync) -> None:
     """The sync is live when no command from its first creates is open any more."""
     state = draft.sync(sync.name)
-    if state.stage == "settle" and oldest_open(draft, sync.name) > state.settle:
+    if state.stage != "settle":
+        return
+    oldest = draft.oldest_open(sync)
+    if oldest is None or oldest[0] > state.settle:
         state.stage = "live"
         draft.publish(sync.name)
-
-
-def oldest_open(draft: Draft, sync: str) -> int:
-    """The number of the oldest command that is on its way or waits; beyond all numbers where there is none."""
-    for key in draft.scan(f"f{sync}\0".encode()):
-        return int(parts(key)[1], 16)
-    return draft.sync(sync).issued + 1
+        if next(iter(draft.scan(f"a{sync.name}\0".encode())), None) is not None:
+            start(draft, sync.name, AWAITED)  # what has no counterpart by now has none on its way
 
 
 def _missing(draft: Draft, sync: Sync) -> None:
+    """What the read did not meet is gone: linked records first, then those without a link. Links are merged with what it met."""
     state = draft.sync(sync.name)
+    if state.part == 0:
+        prefix = b"L" + sync.name.encode() + b"\0"
+        if run(draft, sync.name, STAGE, prefix, lambda key: _compare(draft, sync, parts(key)[1]), logged=True):
+            state.confirmed = False
+            _next(draft, sync, *(("missing", 1) if state.known else ("pairs", 0)))
+        return
+    side = state.part - 1
 
     def step(key: bytes) -> None:
-        link = draft.link(sync.name, parts(key)[1])
-        if link is None:
-            return
-        for number, side in enumerate(sync.sides):
-            record_id = link.ids[number]
-            if record_id is None or link.gone[number]:
-                continue
-            place = (side.account, side.object.name, record_id)
-            image = draft.image(*place)
-            seat = None if image is None else image.seats.get(sync.name)
-            if image is not None and seat is not None and not image.gone and seat.read != state.reads[side.account].id:
-                image.gone = True
-                vanish(draft, place, image)
+        _, _, _, record_id = parts(key)
+        _drop_unmet(draft, sync, side, record_id, told=False)
 
-    if run(draft, sync.name, STAGE, b"L" + sync.name.encode() + b"\0", step, logged=True):
-        _next(draft, sync, "pairs")
+    if run(draft, sync.name, STAGE, f"u{sync.name}\0{side}\0".encode(), step):
+        _next(draft, sync, *(("missing", 2) if side == 0 else ("pairs", 0)))
+
+
+def _compare(draft: Draft, sync: Sync, link_id: str) -> None:
+    link, state = draft.link(sync.name, link_id), draft.sync(sync.name)
+    if link is None:
+        return
+    link.doomed = False
+    for side in (0, 1):
+        record_id = link.ids[side]
+        if record_id is not None and not link.gone[side]:
+            _drop_unmet(draft, sync, side, record_id, told=state.confirmed)
+    link = draft.link(sync.name, link_id)
+    if link is None:
+        return
+    if state.confirmed:
+        carry_on_deletion(draft, sync, link_id)
+    else:
+        touch(draft, sync, link_id, link)
+    if None not in link.ids:
+        claims(draft, sync, link)
+
+
+def _drop_unmet(draft: Draft, sync: Sync, side: int, record_id: str, *, told: bool) -> None:
+    place = place_of(sync, side, record_id)
+    image, read = draft.image(*place), draft.sync(sync.name).reads[place[0]]
+    seat = None if image is None else image.seats.get(sync.name)
+    if image is not None and seat is not None and not image.gone and seat.read != read.id:
+        vanish(draft, place, image, told=told)
 
 
 def _pairs(draft: Draft, sync: Sync) -> None:
@@ -132,8 +169,10 @@ def _pairs(draft: Draft, sync: Sync) -> None:
                 continue
             seat = counterpart.seats.get(sync.name)
             if seat is not None and seat.link is None:
-                make_link(draft, sync, side, record_id, paired)
-                return
+                mine = exclusion(sync, side, image, image.seats[sync.name])
+                if mine is None or exclusion(sync, 1 - side, counterpart, seat) is None:
+                    make_link(draft, sync, side, record_id, paired)
+                    return
 
     if run(draft, sync.name, STAGE, f"q{sync.name}\0{side}\0".encode(), step):
         if side == 0:
@@ -193,7 +232,7 @@ def _free_records(draft: Draft, sync: Sync, side: int, ids: list[str]) -> list[t
     for record_id in ids:
         image = draft.image(own.account, own.object.name, record_id)
         seat = None if image is None or image.gone else image.seats.get(sync.name)
-        if image is not None and seat is not None and seat.link is None:
+        if image is not None and not image.partial and seat is not None and seat.link is None:
             found.append((record_id, exclusion(sync, side, image, seat) is None))
     return found
 
@@ -206,18 +245,10 @@ def _create(draft: Draft, sync: Sync) -> None:
         place = (own.account, own.object.name, parts(key)[3])
         image = draft.image(*place)
         if image is not None and not image.gone and image.seats[sync.name].link is None:
-            judge(draft, sync, side, place, image)
+            judge(draft, sync, side, place, image, walking=True)
 
     if run(draft, sync.name, STAGE, f"u{sync.name}\0{side}\0".encode(), step):
         if side == 0:
             _next(draft, sync, "create", 1)
         else:
-            _forget_deleted(draft, sync)
             _next(draft, sync, "settle")
-
-
-def _forget_deleted(draft: Draft, sync: Sync) -> None:
-    """Deletions remembered for pages that might still have come are of no more use."""
-    for side in sync.sides:
-        for key in list(draft.scan(f"t{side.account}\0{side.object.name}\0".encode()))[:SLICE]:
-            draft.save_image((side.account, side.object.name, parts(key)[2]), None)

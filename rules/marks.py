@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rules.draft import Draft
 from rules.events import Marked, Order
-from rules.initial import oldest_open
 from rules.plan import Sync
 from rules.state import Mark
 
@@ -43,28 +42,38 @@ def _open(draft: Draft, mark: Mark) -> None:
     for sync in _concerned(draft, mark):
         if sync.name not in mark.open and all(side.account in mark.accounts for side in sync.sides):
             mark.open[sync.name] = draft.sync(sync.name).issued
+            draft.save_connection()
 
 
 def answer(draft: Draft) -> None:
     """Answers the marks whose syncs have carried through all that came before."""
     for name, mark in list(draft.connection.marks.items()):
-        if not mark.ordered:
+        if not mark.ordered or not _names_any(draft, mark):
             continue
-        concerned = _concerned(draft, mark)
-        left = False
-        for sync in concerned:
-            state = draft.sync(sync.name)
-            if name in state.answered:
-                continue
-            left = True
-            issued = mark.open.get(sync.name)
-            if issued is None or state.stage != "live" or state.works or oldest_open(draft, sync.name) <= issued:
-                continue
-            state.answered = dict([*state.answered.items(), (name, state.issued)][-KEPT:])
-            draft.publish(sync.name)
-        if not left:
+        _open(draft, mark)
+        open_still = [sync for sync in _concerned(draft, mark) if name not in draft.sync(sync.name).answered]
+        for sync in list(open_still):
+            if _is_through(draft, sync, mark.open.get(sync.name)):
+                state = draft.sync(sync.name)
+                state.answered = dict([*state.answered.items(), (name, state.issued)][-KEPT:])
+                draft.publish(sync.name)
+                open_still.remove(sync)
+        if not open_still:
             del draft.connection.marks[name]
             draft.save_connection()
+
+
+def _names_any(draft: Draft, mark: Mark) -> bool:
+    """Whether there is a sync that it is about; if not, one may still be on its way."""
+    return bool(draft.rules.syncs) if mark.sync is None else mark.sync in draft.rules.syncs
+
+
+def _is_through(draft: Draft, sync: Sync, issued: int | None) -> bool:
+    state = draft.sync(sync.name)
+    if issued is None or state.stage != "live" or state.works:
+        return False
+    oldest = draft.oldest_open(sync)
+    return oldest is None or oldest[0] > issued
 
 
 def forget_old(draft: Draft) -> None:

@@ -1,7 +1,7 @@
 """How two records are brought to agree, field by field: semantics section 4, and nothing else.
 
 `merge` plans; it writes nothing and knows neither links nor commands. A field is compared with its bases, the values of each side when it was
-last reconciled, in that side's own representation; a field without bases is merged as at linking.
+last reconciled, in that side's own representation; a mapping without bases is merged as at linking.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
-from rules.catalog import Value
+from rules.catalog import Value, join_id
 from rules.plan import Mapping, Sync
 from rules.values import InvalidValueError, is_empty
 
@@ -71,11 +71,14 @@ class Translation:
         raise NotImplementedError
 
 
+Bases = MappingType[str, tuple[Value, Value]]  # mapping -> values of both sides
+
+
 class Plan(msgspec.Struct):
-    """What brings two records to agree. `settled`: fields whose present values become the bases at once."""
+    """What brings two records to agree. `settled`: bases that hold at once, without a write."""
 
     writes: tuple[list[FieldWrite], list[FieldWrite]]  # into side 0, into side 1
-    settled: list[Mapping]
+    settled: dict[str, tuple[Value, Value]]
     problems: list[FieldProblem]
     awaits: list[Awaited]
 
@@ -86,28 +89,26 @@ def translate(mapping: Mapping, source: int, value: Value, translation: Translat
         return mapping.conversion.forward(value) if source == 0 else mapping.conversion.back(value)
     if is_empty(value):
         return None
-    reference = value[0] if isinstance(value, list) else value
-    found = translation.counterpart(mapping.association, source, str(reference))
+    text = str(value[0] if isinstance(value, list) else value)
+    reference = text if "," in text else join_id([text])
+    found = translation.counterpart(mapping.association, source, reference)
     if found is None:
-        return Awaited(mapping.association, source, str(reference))
+        return Awaited(mapping.association, source, reference)
     return mapping.reference_value(1 - source, found)
 
 
-def merge(sync: Sync, values: tuple[Values, Values], bases: tuple[Values, Values], translation: Translation) -> Plan:
-    """What to write so that the records agree. `values`, `bases`: of side 0 and side 1."""
-    plan = Plan(([], []), [], [], [])
+def merge(sync: Sync, values: tuple[Values, Values], bases: Bases, translation: Translation) -> Plan:
+    """What to write so that the records agree. `values`: of side 0 and side 1."""
+    plan = Plan(([], []), {}, [], [])
     left_values, right_values = values
-    left_bases, right_bases = bases
     for mapping in sync.mappings:
         left_field, right_field = mapping.fields
         left, right = left_values.get(left_field), right_values.get(right_field)
-        if left_field in left_bases and right_field in right_bases:
-            changed = (left != left_bases[left_field], right != right_bases[right_field])
-            if not (changed[0] or changed[1]):
-                continue
-            _after(plan, sync, mapping, (left, right), changed, translation)
-        else:
+        base = bases.get(mapping.key)
+        if base is None:
             _at_linking(plan, sync, mapping, (left, right), translation)
+        elif left != base[0] or right != base[1]:
+            _after(plan, sync, mapping, (left, right), base, translation)
     return plan
 
 
@@ -127,7 +128,7 @@ def _agree(mapping: Mapping, pair: tuple[Value, Value], translation: Translation
 
 def _at_linking(plan: Plan, sync: Sync, mapping: Mapping, pair: tuple[Value, Value], translation: Translation) -> None:
     if _agree(mapping, pair, translation):
-        plan.settled.append(mapping)
+        plan.settled[mapping.key] = pair
         return
     empty = (is_empty(pair[0]), is_empty(pair[1]))
     if empty[0] != empty[1]:
@@ -135,13 +136,13 @@ def _at_linking(plan: Plan, sync: Sync, mapping: Mapping, pair: tuple[Value, Val
         if mapping.writes[target]:
             _write(plan, mapping, target, pair, Rule.FILL, translation)
         else:
-            plan.settled.append(mapping)
+            plan.settled[mapping.key] = pair
         return
     target = 1 - sync.default
     if mapping.writes[target]:
         _write(plan, mapping, target, pair, Rule.DEFAULT_WINS, translation)
     else:
-        plan.settled.append(mapping)
+        plan.settled[mapping.key] = pair
 
 
 def _after(
@@ -149,13 +150,14 @@ def _after(
     sync: Sync,
     mapping: Mapping,
     pair: tuple[Value, Value],
-    changed: tuple[bool, bool],
+    base: tuple[Value, Value],
     translation: Translation,
 ) -> None:
+    changed = (pair[0] != base[0], pair[1] != base[1])
     if _agree(mapping, pair, translation):
-        plan.settled.append(mapping)
+        plan.settled[mapping.key] = pair
     elif not mapping.writes[0] or not mapping.writes[1]:
-        _one_way(plan, mapping, pair, changed, translation)
+        _one_way(plan, mapping, pair, base, translation)
     elif changed[0] and changed[1]:
         winner = sync.default
         if is_empty(pair[winner]):
@@ -165,36 +167,36 @@ def _after(
             _write(plan, mapping, 1 - winner, pair, Rule.CONFLICT, translation)
     else:
         source = 0 if changed[0] else 1
-        _change(plan, mapping, source, pair, Rule.CHANGED, translation)
+        if _says_nothing(mapping, source, pair):
+            plan.settled[mapping.key] = pair
+        else:
+            _write(plan, mapping, 1 - source, pair, Rule.CHANGED, translation)
 
 
 def _one_way(
     plan: Plan,
     mapping: Mapping,
     pair: tuple[Value, Value],
-    changed: tuple[bool, bool],
+    base: tuple[Value, Value],
     translation: Translation,
 ) -> None:
     if not (mapping.writes[0] or mapping.writes[1]):
         return
     target = 0 if mapping.writes[0] else 1
+    source = 1 - target
     # An edit of the target alone stays, and stays different from its base: a direction that is widened later finds it.
-    if changed[1 - target]:
-        _change(plan, mapping, 1 - target, pair, Rule.OVERWRITTEN if changed[target] else Rule.CHANGED, translation)
-
-
-def _change(
-    plan: Plan,
-    mapping: Mapping,
-    source: int,
-    pair: tuple[Value, Value],
-    rule: Rule,
-    translation: Translation,
-) -> None:
-    if is_empty(pair[source]) and (not mapping.propagates_empty or not mapping.nullable[1 - source]):
-        plan.settled.append(mapping)
+    if pair[source] == base[source]:
+        return
+    if _says_nothing(mapping, source, pair):
+        plan.settled[mapping.key] = (pair[0], base[1]) if source == 0 else (base[0], pair[1])
     else:
-        _write(plan, mapping, 1 - source, pair, rule, translation)
+        rule = Rule.CHANGED if pair[target] == base[target] else Rule.OVERWRITTEN
+        _write(plan, mapping, target, pair, rule, translation)
+
+
+def _says_nothing(mapping: Mapping, source: int, pair: tuple[Value, Value]) -> bool:
+    """Whether a value was cleared where that clears nothing on the other side."""
+    return is_empty(pair[source]) and not (mapping.propagates_empty and mapping.nullable[1 - source])
 
 
 def _write(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from rules.deletion import CONFIRM, carry_on_deletion
 from rules.draft import Draft
 from rules.entry import judge
 from rules.events import Order
-from rules.initial import STAGE, begin_read
+from rules.initial import begin_read, carry_on_reading
 from rules.links import touch
 from rules.plan import Sync, compile_connection
+from rules.records import end_create
+from rules.seats import place_of
 from rules.state import Link, SyncState, parts
-from rules.work import run, start
+from rules.work import PART, run, start
 
-FORGET = "forget"
+FORGET, RULES, RESTORE, RETRY = "forget", "rules", "restore", "retry"  # works
 
 
 def order(draft: Draft, event: Order) -> None:
@@ -58,78 +63,96 @@ def _apply(draft: Draft, event: Order) -> None:
     for name, sync in new.syncs.items():
         draft.publish(name)
         if not draft.known(name):
-            state = draft.sync(name)
-            state.off = sync.off
-            if not sync.off:
-                begin_read(draft, sync)
-            continue
-        _edited(draft, sync, old.syncs.get(name))
+            _add(draft, sync)
+        elif draft.sync(name).stage != "forgetting":  # else it is added when the earlier one of its name is forgotten
+            _edited(draft, sync, old.syncs.get(name))
+
+
+def _add(draft: Draft, sync: Sync) -> None:
+    draft.sync(sync.name).off = sync.off
+    if not sync.off:
+        begin_read(draft, sync)
 
 
 def _edited(draft: Draft, sync: Sync, before: Sync | None) -> None:
     state = draft.sync(sync.name)
     was_off, state.off = state.off, sync.off
     if before is not None and before.digest != sync.digest:
-        kept = {mapping.digest for mapping in sync.mappings}
-        state.dropped = [*state.dropped, *(one.fields for one in before.mappings if one.digest not in kept)]
-        known = {mapping.digest for mapping in before.mappings}
-        state.dropped += [one.fields for one in sync.mappings if one.digest not in known]
-        start(draft, sync.name, "rules links")
-        start(draft, sync.name, "rules 0")
-        start(draft, sync.name, "rules 1")
+        kept = {mapping.digest for mapping in sync.mappings} & {mapping.digest for mapping in before.mappings}
+        changed = [one.key for one in (*before.mappings, *sync.mappings) if one.digest not in kept]
+        state.dropped = list(dict.fromkeys([*state.dropped, *changed]))
+        _sweep(draft, sync)
     if was_off and not sync.off:
         begin_read(draft, sync)
+
+
+def _sweep(draft: Draft, sync: Sync) -> None:
+    """All links are merged anew, all records without one judged again."""
+    for part in ("links", "0", "1"):
+        start(draft, sync.name, f"{RULES} {part}")
 
 
 def go_on_with_rules(draft: Draft, sync: Sync, name: str) -> None:
     """One slice of what edited rules change: links are merged anew, records without a link judged again."""
     part = name.split(" ")[1]
     if part == "links":
-        _rules_links(draft, sync, name)
+        dropped = draft.sync(sync.name).dropped
+        if _run_links(draft, sync, name, lambda link_id: _renew_link(draft, sync, link_id, dropped)):
+            draft.sync(sync.name).dropped = []
         return
     side = int(part)
-    own = sync.sides[side]
 
     def step(key: bytes) -> None:
-        place = (own.account, own.object.name, parts(key)[3])
+        place = place_of(sync, side, parts(key)[3])
         image = draft.image(*place)
-        if image is not None and not image.gone and image.seats[sync.name].link is None:
-            image.seats[sync.name].identifiers = sync.normalised(side, image.values)
+        seat = None if image is None or image.gone else image.seats.get(sync.name)
+        if image is not None and seat is not None and seat.link is None:
+            seat.identifiers = sync.normalised(side, image.values)
             draft.save_image(place, image)
             judge(draft, sync, side, place, image)
 
     run(draft, sync.name, name, f"u{sync.name}\0{side}\0".encode(), step)
 
 
-def _rules_links(draft: Draft, sync: Sync, name: str) -> None:
-    dropped = [(fields[0], fields[1]) for fields in draft.sync(sync.name).dropped]
+def _run_links(draft: Draft, sync: Sync, name: str, step: Callable[[str], None]) -> bool:
+    """One slice of a sync's links; whether it was the last."""
+    prefix = b"L" + sync.name.encode() + b"\0"
+    return run(draft, sync.name, name, prefix, lambda key: step(parts(key)[1]), logged=True)
 
-    def step(key: bytes) -> None:
-        link_id = parts(key)[1]
-        link = draft.link(sync.name, link_id)
-        if link is None:
-            return
-        for fields in dropped:
-            for side in (0, 1):
-                link.bases[side].pop(fields[side], None)
-        link.refusals = []
-        _renew_identifiers(draft, sync, link)
-        touch(draft, sync, link_id, link)
 
-    if run(draft, sync.name, name, b"L" + sync.name.encode() + b"\0", step, logged=True):
-        draft.sync(sync.name).dropped = []
+def _renew_link(draft: Draft, sync: Sync, link_id: str, dropped: list[str]) -> None:
+    link = draft.link(sync.name, link_id)
+    if link is None:
+        return
+    for key in dropped:
+        link.bases.pop(key, None)
+    if not any(link.gone):
+        link.refusals, link.recent = [], {}
+    _renew_identifiers(draft, sync, link)
+    touch(draft, sync, link_id, link)
 
 
 def _renew_identifiers(draft: Draft, sync: Sync, link: Link) -> None:
     for side in (0, 1):
-        own, record_id = sync.sides[side], link.ids[side]
-        image = None if record_id is None else draft.image(own.account, own.object.name, record_id)
-        if image is None or record_id is None or sync.name not in image.seats:
-            continue
-        identifiers = sync.normalised(side, image.values)
-        if identifiers != tuple(image.seats[sync.name].identifiers):
-            image.seats[sync.name].identifiers = identifiers
-            draft.save_image((own.account, own.object.name, record_id), image)
+        place = place_of(sync, side, link.ids[side] or "")
+        image = draft.image(*place)
+        seat = None if image is None else image.seats.get(sync.name)
+        if image is not None and seat is not None:
+            identifiers = sync.normalised(side, image.values)
+            if identifiers != tuple(seat.identifiers):
+                seat.identifiers = identifiers
+                draft.save_image(place, image)
+
+
+def go_on_with_links(draft: Draft, sync: Sync, name: str) -> None:
+    """One slice of what a person asked for all links of a sync: to restore, to retry, to carry on deletions."""
+    action, _, argument = name.partition(" ")
+    steps: dict[str, Callable[[str], None]] = {
+        RESTORE: lambda link_id: _restore_one(draft, sync, int(argument), link_id),
+        RETRY: lambda link_id: _retry_one(draft, sync, link_id, argument),
+        CONFIRM: lambda link_id: carry_on_deletion(draft, sync, link_id),
+    }
+    _run_links(draft, sync, name, steps[action])
 
 
 # ---------------------------------------------------------------- delete
@@ -137,14 +160,14 @@ def _renew_identifiers(draft: Draft, sync: Sync, link: Link) -> None:
 
 def _begin_to_forget(draft: Draft, sync: Sync) -> None:
     state = draft.sync(sync.name)
-    state.off, state.works = True, {}
-    places = "\x1f".join(part for side in sync.sides for part in (side.account, side.object.name))
-    start(draft, sync.name, f"{FORGET}\x1flinks\x1f{places}")
+    state.stage, state.works = "forgetting", {}
+    places = [part for side in sync.sides for part in (side.account, side.object.name)]
+    start(draft, sync.name, PART.join([FORGET, "links", *places]))
 
 
 def go_on_forgetting(draft: Draft, sync: str, name: str) -> None:
     """One slice of forgetting a sync: its links, then its seats in the images. No app is touched."""
-    _, part, *places = name.split("\x1f")
+    _, part, *places = name.split(PART)
     if part == "links":
 
         def drop_link(key: bytes) -> None:
@@ -152,7 +175,7 @@ def go_on_forgetting(draft: Draft, sync: str, name: str) -> None:
             draft.save_link(sync, parts(key)[1], None)
 
         if run(draft, sync, name, b"L" + sync.encode() + b"\0", drop_link, logged=True):
-            start(draft, sync, "\x1f".join([FORGET, "0", *places]))
+            start(draft, sync, PART.join([FORGET, "0", *places]))
         return
     side = int(part)
     account, object_name = places[2 * side : 2 * side + 2]
@@ -165,9 +188,18 @@ def go_on_forgetting(draft: Draft, sync: str, name: str) -> None:
 
     if run(draft, sync, name, b"R" + f"{account}\0{object_name}\0".encode(), drop_seat, logged=True):
         if side == 0:
-            start(draft, sync, "\x1f".join([FORGET, "1", *places]))
+            start(draft, sync, PART.join([FORGET, "1", *places]))
         else:
-            draft.publish(sync)
+            _forgotten(draft, sync)
+
+
+def _forgotten(draft: Draft, name: str) -> None:
+    """Nothing is left of the sync. One that was added under its name meanwhile begins."""
+    draft.publish(name)
+    added = draft.rules.syncs.get(name)
+    if added is not None:
+        draft.begin_anew(name)
+        _add(draft, added)
 
 
 # ---------------------------------------------------------------- restore, retry, confirm
@@ -183,7 +215,7 @@ def _restore(draft: Draft, event: Order) -> None:
             draft.note(sync.name, "", "refused", note=f"the sync's direction does not write to {account}")
             continue
         if not event.records:
-            start(draft, sync.name, f"restore {side}")
+            start(draft, sync.name, f"{RESTORE} {side}")
         for reference in event.records:
             for link_id in _links_of(draft, sync, reference):
                 _restore_one(draft, sync, side, link_id)
@@ -206,62 +238,59 @@ def _restore_one(draft: Draft, sync: Sync, side: int, link_id: str) -> None:
     link = draft.link(sync.name, link_id)
     if link is None or not link.gone[side] or link.gone[1 - side] or link.restoring is not None:
         return
-    link.restoring, link.refusals = side, []
+    if link.merged is not None:
+        draft.note(sync.name, link_id, "refused", note="a record that was merged into another is not created anew")
+        return
+    if link.flight is not None and link.flight.op == "delete":
+        draft.note(sync.name, link_id, "refused", note="its counterpart is being deleted")
+        return
+    link.restoring, link.refusals, link.doomed = side, [], False
     draft.note(sync.name, link_id, "restore", note=f"into {sync.sides[side].account}")
     touch(draft, sync, link_id, link)
-
-
-def go_on_restoring(draft: Draft, sync: Sync, name: str) -> None:
-    """One slice of restoring all that is deleted."""
-    side = int(name.split(" ")[1])
-    run(
-        draft,
-        sync.name,
-        name,
-        b"L" + sync.name.encode() + b"\0",
-        lambda key: _restore_one(draft, sync, side, parts(key)[1]),
-        logged=True,
-    )
 
 
 def _retry(draft: Draft, event: Order) -> None:
     category = event.arguments.get("category", "")
     for sync in _syncs(draft, event):
         if not event.records:
-            start(draft, sync.name, f"retry {category}")
-            start(draft, sync.name, "rules 0")
-            start(draft, sync.name, "rules 1")
+            start(draft, sync.name, f"{RETRY} {category}")
+            start(draft, sync.name, f"{RULES} 0")
+            start(draft, sync.name, f"{RULES} 1")
         for reference in event.records:
             for link_id in _links_of(draft, sync, reference):
                 _retry_one(draft, sync, link_id, category)
+            _judge_again(draft, sync, reference)
 
 
 def _retry_one(draft: Draft, sync: Sync, link_id: str, category: str) -> None:
     link = draft.link(sync.name, link_id)
     if link is not None and link.status == "failing" and category in ("", link.category):
+        end_create(draft, sync, link)  # one whose answer never came: a person has looked
         link.refusals, link.recent = [], {}
         touch(draft, sync, link_id, link)
 
 
-def go_on_retrying(draft: Draft, sync: Sync, name: str) -> None:
-    """One slice of trying all failing links again."""
-    category = name.split(" ")[1]
-    run(
-        draft,
-        sync.name,
-        name,
-        b"L" + sync.name.encode() + b"\0",
-        lambda key: _retry_one(draft, sync, parts(key)[1], category),
-        logged=True,
-    )
+def _judge_again(draft: Draft, sync: Sync, reference: str) -> None:
+    for side in (0, 1):
+        account, _, record_id = reference.partition(":")
+        place = place_of(sync, side, record_id if account == sync.sides[side].account else reference)
+        image = draft.image(*place)
+        seat = None if image is None or image.gone else image.seats.get(sync.name)
+        if image is not None and seat is not None and seat.link is None:
+            judge(draft, sync, side, place, image)
 
 
 def _confirm(draft: Draft, sync: Sync) -> None:
+    """Goes on where the sync was stopped, and with the deletions that were shown but not copied."""
     state: SyncState = draft.sync(sync.name)
-    if not state.stopped:
-        return
-    state.stopped, state.confirmed = "", True
+    was_stopped, state.stopped = bool(state.stopped), ""
     draft.publish(sync.name)
-    if state.stage == "reading" and all(read.done for read in state.reads.values()):
-        state.stage = "missing"
-        start(draft, sync.name, STAGE)
+    if state.log_lost:
+        begin_read(draft, sync, confirmed=True)
+    elif not (was_stopped and carry_on_reading(draft, sync)):
+        state.deletes = {}
+        if was_stopped or sync.propagates_deletes:
+            start(draft, sync.name, CONFIRM)
+        if was_stopped:
+            start(draft, sync.name, f"{RULES} 0")
+            start(draft, sync.name, f"{RULES} 1")

@@ -30,8 +30,12 @@ def connection_name(accounts: Iterable[str]) -> str:
 
 
 class Mapping(msgspec.Struct, frozen=True, eq=False):
-    """A pair of fields, compiled. Pairs are (side 0, side 1); `writes[s]`: whether side s may be written."""
+    """A pair of fields, compiled. Pairs are (side 0, side 1); `writes[s]`: whether side s may be written.
 
+    `key` names it among the bases of a link; not one field alone does, as two mappings may read the same one.
+    """
+
+    key: str
     fields: tuple[str, str]
     conversion: Conversion
     writes: tuple[bool, bool]
@@ -70,6 +74,7 @@ class Side(msgspec.Struct, frozen=True, eq=False):
     object: Object
     enters: Predicate  # the filters of this side
     mapped: tuple[str, ...]  # the fields that mappings name
+    whole: tuple[str, ...]  # the fields that a whole record has: all but those that the app makes itself
     identifiers: tuple[tuple[str, str], ...]  # field, type, in the order of the mapping
     required: tuple[str, ...]  # must have a value when a record is created here
     constants: dict[str, Value]
@@ -138,6 +143,7 @@ class Rules(msgspec.Struct, frozen=True, eq=False):
     uses: dict[
         tuple[str, str], tuple[tuple[Sync, int], ...]
     ]  # (account, object): the syncs that use it, and as which side
+    peers: dict[str, tuple[str, ...]]  # sync: the other syncs of the same two objects
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -207,7 +213,12 @@ def compile_connection(text: str) -> Rules:
         for number, side in enumerate(sync.sides):
             uses.setdefault((side.account, side.object.name), []).append((sync, number))
     frozen = {use: tuple(found) for use, found in uses.items()}
-    return Rules(document.get("connection", ""), document.get("version", 0), syncs, frozen)
+    return Rules(document.get("connection", ""), document.get("version", 0), syncs, frozen, _peers(syncs))
+
+
+def _peers(syncs: MappingType[str, Sync]) -> dict[str, tuple[str, ...]]:
+    objects = {name: {(side.account, side.object.name) for side in sync.sides} for name, sync in syncs.items()}
+    return {name: tuple(one for one in syncs if one != name and objects[one] == objects[name]) for name in syncs}
 
 
 def _compile_sync(
@@ -256,7 +267,9 @@ def _compile_mapping(config: SyncConfig, entry: MappingConfig, objects: tuple[Ob
     writes = config.writes_of(entry)
     plain = FieldType(Kind.TEXT)
     types = (plain, plain) if entry.association else (left.type, right.type)
+    conversion_of = (entry.a, entry.b, entry.values, entry.association, msgspec.to_builtins((left.type, right.type)))
     return Mapping(
+        key=f"{entry.a}={entry.b}",
         fields=(entry.a, entry.b),
         conversion=conversion(*types, entry.values),
         writes=(writes[0] and not left.read_only, writes[1] and not right.read_only),
@@ -266,7 +279,7 @@ def _compile_mapping(config: SyncConfig, entry: MappingConfig, objects: tuple[Ob
         association=entry.association,
         required=entry.required,
         propagates_empty=config.empty_of(entry) is Policy.PROPAGATE,
-        digest=blake2b(repr((entry.a, entry.b, entry.values, entry.association)).encode(), digest_size=8).hexdigest(),
+        digest=blake2b(repr(conversion_of).encode(), digest_size=8).hexdigest(),
     )
 
 
@@ -286,6 +299,7 @@ def _compile_side(config: SyncConfig, number: int, own: Object, mappings: tuple[
         object=own,
         enters=compile_filters(config.filters.get(account, ()), types),
         mapped=tuple(dict.fromkeys(mapping.fields[number] for mapping in mappings)),
+        whole=tuple(field.name for field in own.fields if not field.read_only),
         identifiers=tuple((mapping.fields[number], mapping.identifier) for mapping in mappings if mapping.identifier),
         required=tuple(
             field.name for field in own.fields if (field.required or field.name in wanted) and not field.read_only

@@ -3,45 +3,64 @@
 from __future__ import annotations
 
 from rules.catalog import Value
+from rules.deletion import delete, merge_records
 from rules.draft import Draft, Place
-from rules.entry import judge, leave, linked
+from rules.entry import judge
 from rules.events import Row
-from rules.links import read_token, touch
+from rules.links import paired, touch
 from rules.plan import Sync
+from rules.seats import leave, place_of, seat_record
+from rules.sending import read_token
 from rules.state import Image, Link, Seat, Values
+from rules.values import is_empty
 from rules.version import Version
 
+Reading = tuple[str, str]  # the sync and its full read, of which a row is part
 
-def receive(draft: Draft, account: str, object_name: str, row: Row, reading: tuple[str, str] | None) -> str | None:
-    """Takes in a row. `reading`: the sync and the read of which it is a page. Returns the id if the record must be read whole first."""
-    uses = draft.rules.uses.get((account, object_name), ())
-    if not uses:
-        return None
+
+def receive(draft: Draft, account: str, object_name: str, row: Row, reading: Reading | None) -> list[str]:
+    """Takes in a row. Returns the ids of records that must be read whole first."""
+    if not draft.rules.uses.get((account, object_name)):
+        return []
     if row.old_id is not None and row.old_id != row.id:
-        _rename(draft, account, object_name, row.old_id, row.id)
+        _rename(draft, account, object_name, row)
     place = (account, object_name, row.id)
     image = draft.image(*place)
     if row.op == "delete":
-        _delete(draft, place, image, row)
-        return None
-    if image is not None and not row.version.newer_than(image.version):
+        delete(draft, place, image, row)
+        return []
+    if row.op == "merge":
+        return [row.into or ""] if merge_records(draft, place, image, row) else []
+    return [] if _take_in(draft, place, image, row, reading) else [row.id]
+
+
+def _take_in(draft: Draft, place: Place, image: Image | None, row: Row, reading: Reading | None) -> bool:
+    """Whether the whole record is known with this row."""
+    uses = draft.rules.uses[place[:2]]
+    if image is not None and not _is_newer(row.version, image):
         _seen(draft, uses, place, image, reading)
-        return None
+        return True
     values: Values = row.values
-    if image is not None and not image.gone:
+    if image is not None and not image.gone and not image.partial:
         if len(values) < len(image.values):
             values = {**image.values, **values}
-    elif any(field not in values for sync, side in uses for field in sync.sides[side].mapped):
-        if image is None or any(
-            f not in image.values for sync, side in uses for f in sync.sides[side].mapped if f not in values
-        ):
-            return row.id
-        values = {**image.values, **values}
-    if image is not None and not image.gone and image.values == values and not row.token and not row.pairs:
-        _seen(draft, uses, place, image, reading)
-        return None
+        if image.values == values and not row.token and not row.pairs:
+            _seen(draft, uses, place, image, reading)
+            return True
+    elif len(values) < len(uses[0][0].sides[uses[0][1]].object.fields):
+        if image is not None:
+            values = {**image.values, **values}
+        if any(field not in values for field in uses[0][0].sides[uses[0][1]].whole):
+            if image is None:
+                draft.save_image(place, Image(row.version, {}, "", {}, gone=True, partial=True))
+            return False
     store(draft, place, values, row.version, row.pairs, row.token, row.committed_at, reading)
-    return None
+    return True
+
+
+def _is_newer(version: Version, image: Image) -> bool:
+    """Whether a row of the version replaces the image. What is being read may come with the position of the change that asked for it."""
+    return version.newer_than(image.version) or (image.partial and not image.version.newer_than(version))
 
 
 def store(
@@ -52,30 +71,31 @@ def store(
     pairs: tuple[tuple[str, str, str, str], ...] = (),
     token: str | None = None,
     committed_at: float = 0.0,
-    reading: tuple[str, str] | None = None,
+    reading: Reading | None = None,
 ) -> None:
     """Keeps a newer image and tells every sync that uses its object."""
-    account, object_name, record_id = place
-    uses = draft.rules.uses.get((account, object_name), ())
+    uses = draft.rules.uses.get(place[:2], ())
     image = draft.image(*place)
+    changed = True
     if image is None:
-        image = Image(version, values, uses[0][0].sides[uses[0][1]].age(record_id, values), {})
-        changed = True
+        image = Image(version, values, "", {}, pairs=pairs)
     else:
-        changed = image.gone or image.values != values
-        if not image.age:
-            image.age = uses[0][0].sides[uses[0][1]].age(record_id, values)
-        image.version, image.values, image.gone = version, values, False
-    if pairs:
-        image.pairs = pairs
+        changed = image.gone or image.partial or image.values != values
+        if image.gone or image.partial:
+            image.age = ""
+        image.version, image.values, image.gone, image.partial = version, values, False, False
+        image.pairs = pairs or image.pairs
+    if not image.age:
+        image.age = uses[0][0].sides[uses[0][1]].age(place[2], values)
+    blind = not uses[0][0].sides[uses[0][1]].object.capabilities.tokens
     for sync, side in uses:
         seat = image.seats.get(sync.name)
-        new = seat is None
         if seat is None:
-            seat = image.seats[sync.name] = Seat(side, since=draft.now)
-        if changed or new:
+            behind = draft.offset + 1 if blind and draft.blind_before(place[0], place[1]) else 0
+            seat = image.seats[sync.name] = Seat(side, None, sync.normalised(side, values), behind=behind)
+        elif changed:
             seat.identifiers = sync.normalised(side, values)
-        _mark_read(draft, sync, account, seat, reading)
+        _mark_read(draft, sync, place[0], seat, reading)
     draft.save_image(place, image)
     if token is not None:
         _adopt(draft, place, token)
@@ -84,59 +104,56 @@ def store(
         if seat.link is None:
             judge(draft, sync, side, place, image)
         elif changed:
-            link = draft.link(sync.name, seat.link)
-            if link is not None:
-                link.gone[side] = False
-                touch(draft, sync, seat.link, link, committed_at)
+            _tell_link(draft, sync, side, seat.link, committed_at)
     if changed:
-        retry_those_in_its_way(draft, account, record_id)
+        draft.stir(*place)
 
 
-def retry_those_in_its_way(draft: Draft, account: str, record_id: str) -> None:
-    """Judges anew the failing records that name this one: it has changed, or left."""
-    for key in draft.scan(f"o{account}\0{record_id}\0".encode()):
-        sync_name, name = key[1:].decode().split("\0")[2:4]
-        sync = draft.rules.syncs.get(sync_name)
-        if sync is None:
-            continue
-        link = draft.link(sync_name, name)
-        if link is not None:
-            link.refusals = []
-            touch(draft, sync, name, link)
-            continue
-        failing_account, _, failing_id = name.partition(":")
-        side = sync.side_of(failing_account)
-        place = (failing_account, sync.sides[side].object.name, failing_id)
-        image = draft.image(*place)
-        if image is not None and not image.gone and sync_name in image.seats and image.seats[sync_name].link is None:
-            judge(draft, sync, side, place, image)
+def _tell_link(draft: Draft, sync: Sync, side: int, link_id: str, committed_at: float) -> None:
+    """A linked record has changed, or come back."""
+    link = draft.link(sync.name, link_id)
+    if link is None:
+        return
+    if link.gone[side]:
+        link.gone[side], link.merged, link.doomed, link.refusals = False, None, False, []
+        if link.flight is None:
+            link.restoring = None
+        draft.decided(sync.name, side, link.ids[side] or "")
+    other = link.ids[1 - side]
+    if other is not None:
+        draft.stir(*place_of(sync, 1 - side, other))
+    touch(draft, sync, link_id, link, committed_at)
 
 
 def _seen(
-    draft: Draft, uses: tuple[tuple[Sync, int], ...], place: Place, image: Image, reading: tuple[str, str] | None
+    draft: Draft, uses: tuple[tuple[Sync, int], ...], place: Place, image: Image, reading: Reading | None
 ) -> None:
-    """Notes that a read met the record although it brought nothing new."""
-    changed = False
-    for sync, _ in uses:
+    """A row brought nothing new; but a read has met the record, perhaps for a sync that did not know it yet."""
+    if image.gone or image.partial:
+        return
+    for sync, side in uses:
         seat = image.seats.get(sync.name)
-        if seat is not None and not image.gone:
-            changed |= _mark_read(draft, sync, place[0], seat, reading)
-    if changed:
-        draft.save_image(place, image)
+        if seat is None:
+            seat = image.seats[sync.name] = Seat(side, None, sync.normalised(side, image.values))
+            _mark_read(draft, sync, place[0], seat, reading)
+            draft.save_image(place, image)
+            judge(draft, sync, side, place, image)
+        elif draft.sync(sync.name).stage in ("reading", "missing") and _mark_read(draft, sync, place[0], seat, reading):
+            draft.save_image(place, image)
 
 
-def _mark_read(draft: Draft, sync: Sync, account: str, seat: Seat, reading: tuple[str, str] | None) -> bool:
-    """A record is there if a page of the running read holds it, or the log meanwhile says so."""
+def _mark_read(draft: Draft, sync: Sync, account: str, seat: Seat, reading: Reading | None) -> bool:
+    """A record is there if a page of the last read holds it, or the log or an answer says so since."""
     if reading is not None and reading[0] != sync.name:
         return False
-    state = draft.sync(sync.name)
-    read = state.reads.get(account)
-    if state.stage != "reading" or read is None or seat.read == read.id:
-        return False
-    if reading is not None and reading[1] != read.id:
+    read = draft.sync(sync.name).reads.get(account)
+    if read is None or seat.read == read.id:
         return False
     seat.read = read.id
     return True
+
+
+# ---------------------------------------------------------------- created by us
 
 
 def _adopt(draft: Draft, place: Place, token: str) -> None:
@@ -148,16 +165,12 @@ def _adopt(draft: Draft, place: Place, token: str) -> None:
     link = draft.link(sync.name, named[1])
     if link is None or link.birth != named[2] or link.flight is None or link.flight.token != token:
         return
-    side = sync.side_of(place[0])
-    if link.flight.op == "create" and link.flight.side == side and sync.sides[side].object.name == place[1]:
-        image = draft.image(*place)
-        if image is not None and _may_sit(image, sync, named[1]):
+    own = sync.sides[link.flight.side]
+    image = draft.image(*place)
+    if link.flight.op == "create" and (own.account, own.object.name) == place[:2] and image is not None:
+        seat = image.seats.get(sync.name)
+        if seat is None or seat.link in (None, named[1]):
             complete_create(draft, sync, named[1], link, place[2], image.values)
-
-
-def _may_sit(image: Image, sync: Sync, link_id: str) -> bool:
-    seat = image.seats.get(sync.name)
-    return seat is None or seat.link in (None, link_id)
 
 
 def complete_create(
@@ -166,23 +179,71 @@ def complete_create(
     """A create is done: the record has its id, and the values as stored are the base of its side."""
     flight, state = link.flight, draft.sync(sync.name)
     assert flight is not None
-    side, own = flight.side, sync.sides[flight.side]
-    if link.ids[side] is not None and link.ids[side] != record_id:
+    side, old_id = flight.side, link.ids[flight.side]
+    end_create(draft, sync, link)
+    link.restoring = None
+    if old_id is not None and not link.gone[side]:
+        # What was being restored has come back under its old id: the new one is a record like any other.
+        touch(draft, sync, link_id, link)
+        return
+    if old_id is not None and old_id != record_id:
         leave(draft, sync, side, link)
-    link.flight, link.restoring, link.refusals = None, None, []
-    link.gone[side] = False
-    link.ids[side] = record_id
-    image = draft.image(own.account, own.object.name, record_id)
-    if image is not None:
-        seat = image.seats.get(sync.name)
-        if seat is None:
-            seat = image.seats[sync.name] = Seat(side)
-        seat.link, seat.status, seat.other = link_id, "pending", None
-        draft.save_image((own.account, own.object.name, record_id), image)
+        _hand_over(draft, sync, side, old_id, record_id)
+    image = draft.image(*place_of(sync, side, record_id))
+    link.gone[side] = image is not None and image.gone
+    link.merged, link.doomed = None, False
+    link.refusals = [refusal for refusal in link.refusals if refusal.field is not None]
+    seat_record(draft, sync, side, record_id, link_id, link)
+    if old_id is not None:
+        _drop_lost_bases(sync, link, side, flight.values)
     settle_bases(sync, link, side, flight.values, flight.sources, stored)
     if state.stage != "live":
         state.created += 1
-    linked(draft, sync, link_id, link)
+    paired(draft, sync, link_id, link)
+
+
+def end_create(draft: Draft, sync: Sync, link: Link) -> None:
+    """What became of a create is known: what waited for that is looked at again at the end of the event."""
+    flight = link.flight
+    if flight is None:
+        return
+    link.flight = None
+    source = link.ids[1 - flight.side]
+    if flight.op == "create":
+        if source is not None:
+            draft.stir(*place_of(sync, 1 - flight.side, source))
+        if flight.blind:
+            own = sync.sides[flight.side]
+            draft.free(own.account, own.object.name)
+
+
+def _hand_over(draft: Draft, sync: Sync, side: int, old_id: str, new_id: str) -> None:
+    """A restored record goes on under its new id in the other syncs too: there it would be created a second time."""
+    place = place_of(sync, side, old_id)
+    old, new = draft.image(*place), draft.image(*place_of(sync, side, new_id))
+    if old is None or not old.gone or new is None:
+        return
+    for name, seat in list(old.seats.items()):
+        other = draft.rules.syncs.get(name)
+        link = None if other is None or seat.link is None else draft.link(name, seat.link)
+        taken = new.seats.get(name)
+        if other is None or seat.link is None or link is None or link.flight is not None:
+            continue
+        if not link.gone[seat.side] or (taken is not None and taken.link is not None):
+            continue
+        leave(draft, other, seat.side, link)
+        link.gone[seat.side], link.refusals, link.restoring, link.doomed = False, [], None, False
+        seat_record(draft, other, seat.side, new_id, seat.link, link)
+        draft.note(name, seat.link, "restored", note=f"by the sync {sync.name}")
+        paired(draft, other, seat.link, link)
+
+
+def _drop_lost_bases(sync: Sync, link: Link, side: int, written: Values) -> None:
+    """A value that could not be restored was not cleared by anybody: its field is merged as at linking."""
+    for mapping in sync.mappings:
+        base = link.bases.get(mapping.key)
+        if base is not None and mapping.fields[side] not in written and not is_empty(base[side]):
+            del link.bases[mapping.key]
 
 
 def settle_bases(
@@ -191,67 +252,44 @@ def settle_bases(
     """What was written is agreed: the source's values as they were sent, the target's as they were stored."""
     for mapping in sync.mappings:
         source_field, field = mapping.fields[1 - side], mapping.fields[side]
-        if source_field in sources and field in written:
-            link.bases[1 - side][source_field] = sources[source_field]
-            link.bases[side][field] = stored.get(field)
+        if field in written and source_field in sources:
+            source, target = sources[source_field], stored.get(field)
+            link.bases[mapping.key] = (target, source) if side == 0 else (source, target)
 
 
-def _rename(draft: Draft, account: str, object_name: str, old_id: str, new_id: str) -> None:
+# ---------------------------------------------------------------- another id
+
+
+def _rename(draft: Draft, account: str, object_name: str, row: Row) -> None:
     """A record got another id: its image, seats and links follow; the link stays (section 6)."""
-    place = (account, object_name, old_id)
-    image = draft.image(*place)
-    if image is None or draft.image(account, object_name, new_id) is not None:
+    place, target = (account, object_name, row.old_id or ""), (account, object_name, row.id)
+    image, present = draft.image(*place), draft.image(*target)
+    if image is None or not row.version.newer_than(image.version):
         return
+    if present is not None and any(seat.link is not None for seat in present.seats.values()):
+        # The id was another's, which is linked: that one has come back under it, and this one is gone.
+        if not image.gone:
+            delete(draft, place, image, Row(place[2], {}, row.version, "delete", committed_at=row.committed_at))
+        return
+    own, side = draft.rules.uses[account, object_name][0]
+    moved = Image(image.version, image.values, "", {}, image.gone, image.pairs, image.partial)
+    if present is not None and not present.gone:
+        moved = present  # a page, or an answer, told of it first
+    if not moved.age and moved.values:
+        moved.age = own.sides[side].age(row.id, moved.values)
     draft.save_image(place, None)
-    for sync, side in draft.rules.uses.get((account, object_name), ()):
-        seat = image.seats.get(sync.name)
-        if seat is not None and seat.link is not None:
-            link = draft.link(sync.name, seat.link)
-            if link is not None and link.ids[side] == old_id:
-                link.ids[side] = new_id
-                draft.save_link(sync.name, seat.link, link)
-    draft.save_image((account, object_name, new_id), image)
-
-
-def _delete(draft: Draft, place: Place, image: Image | None, row: Row) -> None:
-    account, object_name, _ = place
-    if image is None:
-        if any(draft.sync(sync.name).stage == "reading" for sync, _ in draft.rules.uses[account, object_name]):
-            # A page read before the deletion may still come: it must not bring the record back.
-            draft.save_image(place, Image(row.version, {}, "", {}, gone=True))
-        return
-    if image.gone or not row.version.newer_than(image.version):
-        return
-    image.version, image.gone = row.version, True
-    vanish(draft, place, image)
-
-
-def vanish(draft: Draft, place: Place, image: Image) -> None:
-    """A record is gone from its account: its links show it, or are forgotten if nothing is left of them."""
-    account, object_name, record_id = place
-    reading = False
-    draft.save_image(place, image)
-    for sync, side in draft.rules.uses.get((account, object_name), ()):
-        seat = image.seats.get(sync.name)
-        reading |= draft.sync(sync.name).stage != "live"
-        link = None if seat is None or seat.link is None else draft.link(sync.name, seat.link)
-        if seat is None or seat.link is None or link is None:
-            image.seats.pop(sync.name, None)
+    moved.seats |= image.seats
+    draft.save_image(target, moved)
+    for name, seat in image.seats.items():
+        sync = draft.rules.syncs.get(name)
+        link = None if seat.link is None else draft.link(name, seat.link)
+        if sync is None:
             continue
-        link.gone[side] = True
-        if (link.ids[1 - side] is None and link.flight is None) or all(link.gone):
-            forget(draft, sync, seat.link, link)
-        else:
-            draft.note(sync.name, seat.link, "deleted", note=f"{account}:{record_id}")
+        seat.identifiers = sync.normalised(seat.side, moved.values)
+        if seat.link is not None and link is not None:
+            link.ids[seat.side] = row.id
+            draft.sync(name).moved = True
             touch(draft, sync, seat.link, link)
-    draft.save_image(place, image if image.seats or reading else None)
-    retry_those_in_its_way(draft, account, record_id)
-
-
-def forget(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
-    """Deleted on both sides: nothing is left to keep the same."""
-    draft.note(sync.name, link_id, "forgotten", note="deleted on both sides")
-    for side in (0, 1):
-        leave(draft, sync, side, link)
-    draft.save_link(sync.name, link_id, None)
-    draft.sync(sync.name).links -= 1
+    draft.save_image(target, moved)
+    draft.stir(*place)
+    draft.stir(*target)

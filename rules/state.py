@@ -13,10 +13,13 @@ state entry each, live on the disk only, and are made again by `index_changes` w
 | `u sync side age id`                      | index: records without a link, the oldest first                    |
 | `q sync side id`                          | index: records without a link whose account remembers a pair       |
 | `t account object id`                     | index: deleted records that no link needs                          |
-| `f sync number link`                      | index: links with a command on its way or waiting, by its number   |
-| `w account sync link`                     | index: links that wait for an account                              |
+| `h sync turn key`                         | index: records and links that wait for an answer to another's      |
+| `b sync side offset id`                   | index: records that wait for creates that leave no token           |
+| `f sync number link`                      | index: links with a command on its way, by its number              |
+| `w account sync number link`              | index: links that wait for an account, by the number of what waits |
+| `c sync side offset link`                 | index: links with a create on its way that leaves no token         |
 | `a sync side id sync link`                | index: links that await the counterpart of a record                |
-| `o account object id sync key`            | index: failing records that name another in their way              |
+| `o account id sync key`                   | index: records and links that name a record in their way           |
 
 The parts of a key are separated by a zero byte; numbers are 16 hexadecimal digits.
 """
@@ -42,8 +45,11 @@ class Seat(msgspec.Struct, array_like=True):
     category: str | None = None
     message: str | None = None
     since: float = 0.0
-    other: str | None = None  # "account:id" of the record in its way
+    other: str | None = None  # "account:id" of the record in its way, or whose command it waits for
     read: str = ""  # the full read that met it last
+    turn: int = 0  # while it waits for an answer: its place among the commands of the sync
+    behind: int = 0  # it waits for the creates sent before this offset, which leave no token
+    aside: bool = False  # a link bears its name, so that its row stands beside that
 
 
 class Image(msgspec.Struct, array_like=True):
@@ -55,7 +61,7 @@ class Image(msgspec.Struct, array_like=True):
     seats: dict[str, Seat]
     gone: bool = False
     pairs: tuple[tuple[str, str, str, str], ...] = ()  # sync, account, object, id: what the account remembers
-    partial: bool = False  # a change came by before the whole record was known
+    partial: bool = False  # the whole record has not been seen: it is being read
 
 
 class Flight(msgspec.Struct, array_like=True):
@@ -71,7 +77,7 @@ class Flight(msgspec.Struct, array_like=True):
     sources: Values
     sent: float
     committed_at: float = 0.0
-    rules: tuple[tuple[str, str, Value], ...] = ()  # field written, rule, value that lost
+    blind: int = 0  # the offset at which it was sent, of a create that leaves no token
 
 
 class Refusal(msgspec.Struct, array_like=True):
@@ -88,9 +94,9 @@ class Link(msgspec.Struct, array_like=True):
     """A pair of records, one of each side; one side's id is None while it is being created."""
 
     ids: list[str | None]
-    bases: list[
-        Values
-    ]  # per side, field -> value when last reconciled; a field that is not there is merged as at linking
+    bases: dict[
+        str, tuple[Value, Value]
+    ]  # mapping -> values of both sides when last reconciled; absent: merged as at linking
     birth: str  # tells this link from an earlier one of the same name, in tokens
     sequence: int = 0
     flight: Flight | None = None
@@ -98,15 +104,18 @@ class Link(msgspec.Struct, array_like=True):
     category: str | None = None
     message: str | None = None
     since: float = 0.0
-    other: str | None = None
+    other: str | None = None  # "account:id" of the record in its way, or whose command it waits for
     gone: list[bool] = msgspec.field(default_factory=lambda: [False, False])
     refusals: list[Refusal] = []
     waits: str | None = None  # the account that is down or throttled
-    number: int = 0  # of the command that waits
+    number: int = 0  # of the next command, counted from when it was first called for
     awaits: list[tuple[str, int, str]] = []  # counterparts awaited: sync, side, id
-    recent: dict[str, list[tuple[Value, float]]] = {}  # per field of side 0: values it was given lately, to find loops
+    recent: dict[str, list[tuple[Value, float]]] = {}  # per mapping: values it was given lately, to find loops
     restoring: int | None = None  # the side into which it is being restored
     touched: float = 0.0  # when the oldest change that is still on its way was committed
+    merged: str | None = None  # the survivor: the record that is gone was merged into it
+    doomed: bool = False  # the deletion goes on to the other side
+    unexplained: int = 0  # conflicts in a row that showed no difference
 
 
 class ReadState(msgspec.Struct, array_like=True):
@@ -130,12 +139,13 @@ class Work(msgspec.Struct, array_like=True):
 class SyncState(msgspec.Struct, omit_defaults=True):
     """Where a sync stands."""
 
-    stage: str = "reading"  # reading | missing | pairs | match | create | settle | live
+    stage: str = "reading"  # forgetting | reading | missing | pairs | match | create | settle | live
     off: bool = False
     stopped: str = ""  # the reason, while it is stopped
     reads: dict[str, ReadState] = {}
     read_number: int = 0
-    full: bool = False  # the running read stands in for a log that was lost
+    known: bool = False  # records were known before the running read began: those that it does not meet are gone
+    log_lost: bool = False  # a log began anew while the sync was stopped
     part: int = 0  # of the stage: which identifier, which side
     settle: int = 0  # commands issued when the first sync had created all: it is live when they are answered
     counts: dict[str, int] = {}
@@ -145,9 +155,13 @@ class SyncState(msgspec.Struct, omit_defaults=True):
     conflicts: int = 0
     links: int = 0
     works: dict[str, Work] = {}  # work under way in slices, by name
-    dropped: list[tuple[str, str]] = []  # pairs of fields whose mapping was edited: their bases are forgotten
+    dropped: list[str] = []  # mappings that were edited or removed: their bases are forgotten
     answered: dict[str, int] = {}
-    confirmed: bool = False  # a person has confirmed the mass deletion
+    confirmed: bool = False  # a person has confirmed that the records which the read misses are gone
+    deletes: dict[int, int] = {}  # minute: deletions copied in it
+    resent: float = 0.0  # when commands without an answer were last looked for
+    swept: float = 0.0  # when forgotten records were last looked through
+    moved: bool = False  # a link no longer holds the record that it is named after
     changed: bool = False  # since its row was last published
 
 
@@ -169,6 +183,7 @@ class Connection(msgspec.Struct, omit_defaults=True):
     document: str = "{}"
     marks: dict[str, Mark] = {}
     down: dict[str, str] = {}  # account: why it is down
+    throttled: list[str] = []  # those of them that throttle
     fields: dict[str, dict[str, list[str]]] = {}  # account, object: mapped fields that are no longer there
 
 
@@ -241,14 +256,14 @@ def decode_connection(raw: bytes) -> Connection:
     return _decode_connection(raw)
 
 
-def image_indexes(account: str, object: str, record_id: str, image: Image) -> set[bytes]:
+def image_indexes(account: str, object: str, record_id: str, image: Image) -> frozenset[bytes]:
     """The index entries that follow from an image."""
-    if image.gone:
+    if image.gone or image.partial:
         linked = any(seat.link for seat in image.seats.values())
-        return set() if linked else {_key(b"t", account, object, record_id)}
+        return frozenset() if linked else frozenset((_key(b"t", account, object, record_id),))
     entries: set[bytes] = set()
+    tail = f"{image.age}\0{record_id}"
     for sync, seat in image.seats.items():
-        tail = f"{image.age}\0{record_id}"
         for number, value in enumerate(seat.identifiers):
             if value is not None:
                 entries.add(f"i{sync}\0{seat.side}\0{number}\0{_plain(value)}\0{tail}".encode())
@@ -257,37 +272,50 @@ def image_indexes(account: str, object: str, record_id: str, image: Image) -> se
             if image.pairs:
                 entries.add(f"q{sync}\0{seat.side}\0{record_id}".encode())
             if seat.other:
-                other_account, _, other_id = seat.other.partition(":")
-                entries.add(_key(b"o", other_account, other_id, sync, f"{account}:{record_id}"))
-    return entries
+                entries.add(f"o{_named(seat.other)}\0{sync}\0{account}:{record_id}".encode())
+            if seat.turn:
+                entries.add(f"h{sync}\0{seat.turn:016x}\0{account}:{record_id}".encode())
+            if seat.behind:
+                entries.add(f"b{sync}\0{seat.side}\0{seat.behind:016x}\0{record_id}".encode())
+    return frozenset(entries)
 
 
-def link_indexes(sync: str, link_id: str, link: Link) -> set[bytes]:
+def _named(reference: str) -> str:
+    """`account:id` as two parts of a key."""
+    account, _, record_id = reference.partition(":")
+    return f"{account}\0{record_id}"
+
+
+def link_indexes(sync: str, link_id: str, link: Link) -> frozenset[bytes]:
     """The index entries that follow from a link."""
     entries: set[bytes] = set()
-    if link.flight is not None:
-        entries.add(f"f{sync}\0{link.flight.number:016x}\0{link_id}".encode())
+    flight = link.flight
+    if flight is not None:
+        if link.status == "pending":  # one that is failing was lost: a person looks after it
+            entries.add(f"f{sync}\0{flight.number:016x}\0{link_id}".encode())
+        if flight.blind:
+            entries.add(f"c{sync}\0{flight.side}\0{flight.blind:016x}\0{link_id}".encode())
     elif link.waits:
-        entries.add(f"f{sync}\0{link.number:016x}\0{link_id}".encode())
-        entries.add(f"w{link.waits}\0{sync}\0{link_id}".encode())
+        entries.add(f"w{link.waits}\0{sync}\0{link.number:016x}\0{link_id}".encode())
+    elif link.number:
+        entries.add(f"h{sync}\0{link.number:016x}\0{link_id}".encode())
     for awaited_sync, side, record_id in link.awaits:
         entries.add(f"a{awaited_sync}\0{side}\0{record_id}\0{sync}\0{link_id}".encode())
     if link.other:
-        account, _, record_id = link.other.partition(":")
-        entries.add(_key(b"o", account, record_id, sync, link_id))
-    return entries
+        entries.add(f"o{_named(link.other)}\0{sync}\0{link_id}".encode())
+    return frozenset(entries)
 
 
-def _indexes_of(key: bytes, raw: bytes | None) -> set[bytes]:
+def _indexes_of(key: bytes, raw: bytes | None) -> frozenset[bytes]:
     if raw is None:
-        return set()
+        return frozenset()
     if key[:1] == b"R":
         account, object, record_id = parts(key)
         return image_indexes(account, object, record_id, decode_image(raw))
     if key[:1] == b"L":
         sync, link_id = parts(key)
         return link_indexes(sync, link_id, decode_link(raw))
-    return set()
+    return frozenset()
 
 
 def index_changes(key: bytes, old: bytes | None, new: bytes | None) -> dict[bytes, bytes | None]:

@@ -10,6 +10,8 @@ from rules.state import Work
 
 SLICE = 400  # records or links a tick
 SEPARATOR = "|"
+STAGE = "stage"  # the work that carries a full read on from stage to stage
+PART = "\x1f"  # between the parts of a work's name
 
 
 def start(draft: Draft, sync: str, name: str) -> None:
@@ -27,6 +29,12 @@ def current(draft: Draft, tick: Tick) -> tuple[str, Work] | None:
     return None if work is None or str(work.number) != number else (name, work)
 
 
+def passed(draft: Draft, sync: str, name: str, key: bytes) -> bool:
+    """Whether the work has gone beyond a key."""
+    work = draft.sync(sync).works.get(name)
+    return work is None or key <= bytes.fromhex(work.cursor)
+
+
 def run(
     draft: Draft, sync: str, name: str, prefix: bytes, step: Callable[[bytes], None], *, logged: bool = False
 ) -> bool:
@@ -34,8 +42,7 @@ def run(
 
     `logged`: the keys are state entries, not index entries.
     """
-    work = draft.sync(sync).works[name]
-    after = bytes.fromhex(work.cursor)
+    after = bytes.fromhex(draft.sync(sync).works[name].cursor)
     keys: Iterator[bytes] = (
         (key for key, _ in draft.view.scan(prefix, after or None)) if logged else draft.scan(prefix, after or None)
     )

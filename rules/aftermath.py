@@ -1,0 +1,189 @@
+"""What one record's change means for others, at the end of an event when all of it has been seen: who was in whose way, who awaited whom.
+
+Semantics section 2 (judged again when the link in its way changes), 5 (an association follows), 6 (a deletion goes on), 8 (retried).
+"""
+
+from __future__ import annotations
+
+from rules.deletion import copy_deletion
+from rules.draft import Draft, Place
+from rules.entry import judge
+from rules.links import touch
+from rules.plan import Sync
+from rules.work import PART, SLICE, run, start
+
+FEW = 8  # records that are looked up one by one; of more, all that anything names are looked through
+NAMED, AWAITED, FREED = "named", "awaited", "freed"  # works
+
+
+def carry_on(draft: Draft) -> None:
+    """Until nothing of what the event has stirred is left. Deletions last: an insert of the same event may have taken the place."""
+    while draft.stirred or draft.news or draft.freed or draft.doomed:
+        if draft.news:
+            news, draft.news = draft.news, {}
+            for (name, side), ids in news.items():
+                _tell_awaiting(draft, name, side, list(ids))
+        elif draft.stirred:
+            stirred, draft.stirred = draft.stirred, {}
+            _tell_peers(draft, list(stirred))
+            by_account: dict[str, list[str]] = {}
+            for account, _, record_id in stirred:
+                by_account.setdefault(account, []).append(record_id)
+            for account, named in by_account.items():
+                _tell_naming(draft, account, named)
+        elif draft.freed:
+            freed, draft.freed = draft.freed, {}
+            for account, object_name in freed:
+                for sync, side in draft.rules.uses.get((account, object_name), ()):
+                    _free(draft, sync, side)
+        else:
+            (sync_name, link_id), _ = draft.doomed.popitem()
+            sync_found = draft.rules.syncs.get(sync_name)
+            if sync_found is not None:
+                copy_deletion(draft, sync_found, link_id)
+
+
+def _keys_of(draft: Draft, head: str, ids: list[str]) -> list[tuple[str, bytes]]:
+    """Index keys below `head` for any of the ids, with the id: one by one, or all in one sweep if there are few in all."""
+    if len(ids) > FEW:
+        wanted, limit = set(ids), 4 * len(ids)
+        found: list[tuple[str, bytes]] = []
+        start_at = len(head)
+        for count, key in enumerate(draft.scan(head.encode())):
+            if count == limit:
+                break
+            record_id = key.decode()[start_at:].partition("\0")[0]
+            if record_id in wanted:
+                found.append((record_id, key))
+        else:
+            return found
+    return [(record_id, key) for record_id in ids for key in _some(draft, f"{head}{record_id}\0".encode())]
+
+
+def _some(draft: Draft, prefix: bytes) -> list[bytes]:
+    keys: list[bytes] = []
+    for key in draft.scan(prefix):
+        keys.append(key)
+        if len(keys) > SLICE:
+            break
+    return keys
+
+
+# ---------------------------------------------------------------- those that name a record in their way
+
+
+def _tell_naming(draft: Draft, account: str, ids: list[str]) -> None:
+    counts: dict[str, int] = {}
+    for record_id, key in _keys_of(draft, f"o{account}\0", ids):
+        sync, name = key.decode().split("\0")[2:4]
+        counts[record_id] = counts.get(record_id, 0) + 1
+        if counts[record_id] <= SLICE:
+            retry_naming(draft, sync, name, f"{account}:{record_id}")
+        elif counts[record_id] == SLICE + 1:
+            for each in draft.rules.syncs:
+                start(draft, each, PART.join((NAMED, account, record_id)))
+
+
+def retry_naming(draft: Draft, sync_name: str, name: str, named: str) -> None:
+    """Judges anew what names a record: that one has changed, or left, or an answer about it has come."""
+    sync = draft.rules.syncs.get(sync_name)
+    if sync is None:
+        return
+    link = draft.link(sync_name, name)
+    if link is not None and link.other == named:
+        link.refusals = [refusal for refusal in link.refusals if refusal.other != named]
+        touch(draft, sync, name, link)
+    account, _, record_id = name.partition(":")
+    side = sync.side_of(account)
+    place: Place = (account, sync.sides[side].object.name, record_id)
+    image = draft.image(*place)
+    seat = None if image is None or image.gone else image.seats.get(sync_name)
+    if image is not None and seat is not None and seat.link is None and seat.other == named:
+        judge(draft, sync, side, place, image)
+
+
+def go_on_with_named(draft: Draft, sync: Sync, name: str) -> None:
+    """One slice of the many that name one record."""
+    _, account, record_id = name.split(PART)
+    run(
+        draft,
+        sync.name,
+        name,
+        f"o{account}\0{record_id}\0{sync.name}\0".encode(),
+        lambda key: retry_naming(draft, sync.name, key.decode().split("\0")[3], f"{account}:{record_id}"),
+    )
+
+
+def _tell_peers(draft: Draft, places: list[Place]) -> None:
+    """A pair that one sync has made is a match for the others of the same two objects."""
+    if not any(draft.rules.peers.values()):
+        return
+    for place in places:
+        image = draft.image(*place)
+        if image is None or image.gone or image.partial:
+            continue
+        for sync, side in draft.rules.uses.get(place[:2], ()):
+            seat = image.seats.get(sync.name)
+            if seat is None or not draft.rules.peers[sync.name]:
+                continue
+            link = None if seat.link is None else draft.link(sync.name, seat.link)
+            if seat.link is None:
+                judge(draft, sync, side, place, image)
+            elif link is not None and None in link.ids and link.flight is None:
+                touch(draft, sync, seat.link, link)
+
+
+# ---------------------------------------------------------------- those that await the counterpart of a record
+
+
+def _tell_awaiting(draft: Draft, sync: str, side: int, ids: list[str]) -> None:
+    counts: dict[str, int] = {}
+    for record_id, key in _keys_of(draft, f"a{sync}\0{side}\0", ids):
+        counts[record_id] = counts.get(record_id, 0) + 1
+        if counts[record_id] <= SLICE:
+            _tell_awaiting_link(draft, key)
+        elif counts[record_id] == SLICE + 1 and sync in draft.rules.syncs:
+            start(draft, sync, PART.join((AWAITED, str(side), record_id)))
+
+
+def _tell_awaiting_link(draft: Draft, key: bytes) -> None:
+    name, link_id = key.decode().split("\0")[3:5]
+    sync, link = draft.rules.syncs.get(name), draft.link(name, link_id)
+    if sync is not None and link is not None:
+        touch(draft, sync, link_id, link)
+
+
+def go_on_with_awaited(draft: Draft, sync: Sync, name: str) -> None:
+    """One slice of the many that await one record, or any record of the sync."""
+    _, *narrowed = name.split(PART)
+    prefix = "\0".join((f"a{sync.name}", *narrowed)) + "\0"
+    run(draft, sync.name, name, prefix.encode(), lambda key: _tell_awaiting_link(draft, key))
+
+
+# ---------------------------------------------------------------- those that waited for creates without a token
+
+
+def _free(draft: Draft, sync: Sync, side: int) -> None:
+    for key in _some(draft, f"b{sync.name}\0{side}\0".encode()):
+        _free_one(draft, sync, side, key)
+    if next(iter(draft.scan(f"b{sync.name}\0{side}\0".encode())), None) is not None and not draft.blind_before(
+        sync.sides[side].account, sync.sides[side].object.name
+    ):
+        start(draft, sync.name, f"{FREED} {side}")
+
+
+def _free_one(draft: Draft, sync: Sync, side: int, key: bytes) -> None:
+    own = sync.sides[side]
+    place: Place = (own.account, own.object.name, key.decode().split("\0")[3])
+    image = draft.image(*place)
+    seat = None if image is None or image.gone else image.seats.get(sync.name)
+    if image is None or seat is None or seat.link is not None or draft.blind_before(place[0], place[1], seat.behind):
+        return
+    seat.behind = 0
+    judge(draft, sync, side, place, image)
+
+
+def go_on_freeing(draft: Draft, sync: Sync, name: str) -> None:
+    """One slice of the records that waited for creates in their object, of which none is on its way any more."""
+    side = int(name.split(" ")[1])
+    run(draft, sync.name, name, f"b{sync.name}\0{side}\0".encode(), lambda key: _free_one(draft, sync, side, key))

@@ -1,0 +1,175 @@
+"""How the missing record of a link is made: created from its counterpart, or restored from what is known of it (sections 3 and 6)."""
+
+from __future__ import annotations
+
+from rules.catalog import Value
+from rules.draft import Draft
+from rules.events import FieldChange
+from rules.matching import created_by_peer, known_free
+from rules.merge import Awaited, FieldProblem, translate
+from rules.plan import Sync
+from rules.references import Counterparts, is_coming, named
+from rules.seats import claims, reference, seat_record, side_image
+from rules.sending import Write, digest_of, digest_of_field, send, set_status
+from rules.state import Image, Link, Values
+from rules.values import InvalidValueError, is_empty
+
+
+def adopt_known(draft: Draft, sync: Sync, link_id: str, link: Link) -> bool:
+    """Takes what another sync of the same objects has created meanwhile; whether the link is complete now."""
+    target = 0 if link.ids[0] is None else 1
+    image = side_image(draft, sync, link, 1 - target)
+    known = None if image is None else known_free(draft, sync, 1 - target, image)
+    if known is None:
+        return False
+    seat_record(draft, sync, target, known, link_id, link)
+    link.refusals = []
+    draft.note(sync.name, link_id, "linked", note=f"{reference(sync, target, known)} was made by another sync")
+    claims(draft, sync, link)
+    return True
+
+
+def create(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
+    """Creates the record that the link lacks."""
+    target = 0 if link.ids[0] is None else 1
+    source = reference(sync, 1 - target, link.ids[1 - target])
+    image = side_image(draft, sync, link, 1 - target)
+    if image is None:
+        set_status(draft, link, "pending", None, f"waits until {source} has been read", source)
+        return
+    if _waits_for_peer(draft, sync, link, image, source):
+        return
+    fresh = _Fresh(draft, sync, link, target, image.values)
+    values = {**sync.sides[target].constants, **fresh.values}
+    lacking = [field for field in sync.sides[target].required if is_empty(values.get(field))]
+    if lacking:
+        _show_lacking(draft, sync, link, target, lacking[0], fresh)
+        return
+    _send_create(draft, sync, link_id, link, Write(target, "create", values, {}, fresh.sources))
+
+
+def _waits_for_peer(draft: Draft, sync: Sync, link: Link, image: Image, source: str) -> bool:
+    peer = created_by_peer(draft, sync, image)
+    if peer is not None:
+        set_status(
+            draft, link, "pending", None, f"waits for the sync {peer}, which is creating its counterpart", source
+        )
+    return peer is not None
+
+
+def _show_lacking(draft: Draft, sync: Sync, link: Link, target: int, field: str, fresh: _Fresh) -> None:
+    """A required field has no value: which, where, and why."""
+    account = sync.sides[target].account
+    source = reference(sync, 1 - target, link.ids[1 - target])
+    awaited = next((one for one in link.awaits if _fills(sync, target, one, field)), None)
+    problem = next((one for one in fresh.problems if one.field == field), None)
+    refused = next((one for one in link.refusals if one.field == field), None)
+    if awaited is not None:
+        coming = is_coming(draft, *awaited)
+        message = f"{account}.{field} must refer to {named(draft, awaited)}, which is not linked" + " yet" * coming
+        set_status(draft, link, "pending" if coming else "failing", "missing_required", message)
+    elif problem is not None:
+        allowed = f"; allowed: {problem.allowed}" if problem.allowed else ""
+        set_status(draft, link, "failing", "invalid_value", f"{account}.{field}: {problem.message}{allowed}")
+    elif refused is not None:
+        set_status(draft, link, "failing", refused.category, refused.message, refused.other)
+    else:
+        message = f"{account}.{field} must have a value, and {source} has none for it"
+        set_status(draft, link, "failing", "missing_required", message)
+
+
+def _fills(sync: Sync, target: int, awaited: tuple[str, int, str], field: str) -> bool:
+    return any(one.association == awaited[0] and one.fields[target] == field for one in sync.mappings)
+
+
+class _Fresh:
+    """The values of a record to create, the source's values that they come from, and the fields that cannot be written."""
+
+    def __init__(self, draft: Draft, sync: Sync, link: Link, target: int, source_values: Values) -> None:
+        self.values: Values = {}
+        self.sources: Values = {}
+        self.problems: list[FieldProblem] = []
+        translation = Counterparts(draft)
+        for mapping in sync.mappings:
+            source_field, field = mapping.fields[1 - target], mapping.fields[target]
+            source = source_values.get(source_field)
+            if not mapping.writes[target] or is_empty(source):
+                continue
+            try:
+                value = translate(mapping, 1 - target, source, translation)
+            except InvalidValueError as error:
+                self.problems.append(FieldProblem(target, field, source, error.reason, error.allowed))
+                continue
+            if isinstance(value, Awaited):
+                link.awaits.append((value.sync, value.side, value.id))
+            elif not is_refused(link, target, field, value):
+                self.values[field], self.sources[source_field] = value, source
+
+
+def is_refused(link: Link, side: int, field: str, value: Value) -> bool:
+    """Whether the target has refused this value of the field before."""
+    if not link.refusals:
+        return False
+    refused = digest_of_field(field, side, value)
+    return any(one.field == field and one.digest == refused for one in link.refusals)
+
+
+def _send_create(draft: Draft, sync: Sync, link_id: str, link: Link, write: Write) -> None:
+    if link.refusals:
+        refused = digest_of(write, None)
+        refusal = next((one for one in link.refusals if one.field is None and one.digest == refused), None)
+        if refusal is not None:
+            set_status(draft, link, "failing", refusal.category, refusal.message, refusal.other)
+            return
+    if send(draft, sync, link_id, link, write):
+        account = sync.sides[write.side].account
+        changes = [FieldChange(account, field, None, value, "create") for field, value in write.values.items()]
+        draft.note(sync.name, link_id, "create", changes)
+
+
+def restore(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
+    """Creates the deleted record anew from its last known whole, with what the counterpart has changed since on top."""
+    target = link.restoring
+    assert target is not None
+    side = sync.sides[target]
+    old, counterpart = side_image(draft, sync, link, target), side_image(draft, sync, link, 1 - target)
+    if counterpart is None:
+        source = reference(sync, 1 - target, link.ids[1 - target])
+        set_status(draft, link, "pending", None, f"waits until {source} has been read", source)
+        return
+    if _waits_for_peer(draft, sync, link, counterpart, reference(sync, 1 - target, link.ids[1 - target])):
+        return
+    fresh = _Fresh(draft, sync, link, target, counterpart.values)
+    values = _last_known(sync, link, target, {} if old is None else old.values)
+    for mapping in sync.mappings:
+        source_field, field = mapping.fields[1 - target], mapping.fields[target]
+        if not mapping.writes[target]:
+            continue
+        base, present = link.bases.get(mapping.key), counterpart.values.get(source_field)
+        unchanged = base is not None and base[1 - target] == present
+        if field in values and unchanged:
+            fresh.sources[source_field] = present
+        elif field in fresh.values:
+            values[field] = fresh.values[field]
+        elif is_empty(present) and base is not None and mapping.propagates_empty and mapping.nullable[target]:
+            values.pop(field, None)
+            fresh.sources[source_field] = present
+    for field, value in side.constants.items():
+        values.setdefault(field, value)
+    lacking = [field for field in side.required if is_empty(values.get(field))]
+    if lacking:
+        _show_lacking(draft, sync, link, target, lacking[0], fresh)
+        return
+    _send_create(draft, sync, link_id, link, Write(target, "create", values, {}, fresh.sources))
+
+
+def _last_known(sync: Sync, link: Link, target: int, old: Values) -> Values:
+    """What can be written of a record as it was: not what the app makes itself, nor what it has refused."""
+    side = sync.sides[target]
+    values: Values = {}
+    for field in side.object.fields:
+        value = old.get(field.name)
+        generated = field.read_only or (field.name in side.object.key and not field.required)
+        if not (generated or is_empty(value) or is_refused(link, target, field.name, value)):
+            values[field.name] = value
+    return values

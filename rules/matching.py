@@ -1,0 +1,145 @@
+"""Who answers to a record: entry and candidates (semantics sections 1 and 2). Reads only; what follows from it is in `rules.entry`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+import msgspec
+
+from rules.draft import Draft
+from rules.plan import Sync
+from rules.seats import place_of
+from rules.state import Image, Link, Seat, identifier_prefix
+
+
+class Found(StrEnum):
+    """How a record of the other side stands, the one to be preferred first."""
+
+    UNDERWAY = "underway"  # a record of our side is being created for it: this one may be it
+    ORPHANED = "orphaned"  # its link has lost the record of our side
+    FREE = "free"  # it has no link
+    INCOMPLETE = "incomplete"  # it is to be created on our side, which has not been done
+    TAKEN = "taken"  # it is linked to another record of our side
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A record of the other side that may be the counterpart."""
+
+    found: Found
+    id: str
+    link: str | None = None
+    rival: str | None = None  # the record of our side that it is linked to
+
+
+def exclusion(sync: Sync, side: int, image: Image, seat: Seat) -> tuple[str, str] | None:
+    """Why a record does not enter from its side: reason and message; None where it enters."""
+    own = sync.sides[side]
+    if not sync.writes[1 - side]:
+        return "direction", f"the sync carries nothing out of {own.account}"
+    if not own.enters(image.values):
+        return "filter", f"the filter of {own.account} keeps it out"
+    if sync.require_identifier and not any(seat.identifiers):
+        fields = " or ".join(field for field, _ in own.identifiers)
+        return "no_identifier", f"{own.account}.{fields} holds no usable identifier"
+    return None
+
+
+def candidate(draft: Draft, sync: Sync, side: int, record_id: str, *, entered: bool) -> Candidate | None:
+    """How a record of the other side stands to one of ours; None where there is none, or neither of the two would enter."""
+    image = draft.image(*place_of(sync, 1 - side, record_id))
+    seat = None if image is None or image.gone or image.partial else image.seats.get(sync.name)
+    if image is None or seat is None:
+        return None
+    link = None if seat.link is None else draft.link(sync.name, seat.link)
+    if link is None:
+        free = entered or exclusion(sync, 1 - side, image, seat) is None
+        return Candidate(Found.FREE, record_id) if free else None
+    if is_creating(link, side):
+        return Candidate(Found.UNDERWAY, record_id, seat.link)
+    rival = link.ids[side]
+    if rival is None:
+        return Candidate(Found.INCOMPLETE, record_id, seat.link)
+    if link.gone[side]:
+        return Candidate(Found.ORPHANED, record_id, seat.link, rival)
+    return Candidate(Found.TAKEN, record_id, seat.link, rival)
+
+
+def is_creating(link: Link, side: int) -> bool:
+    """Whether a create into the side is on its way."""
+    return link.flight is not None and link.flight.op == "create" and link.flight.side == side
+
+
+def best_candidate(
+    draft: Draft, sync: Sync, side: int, record_id: str, image: Image, *, entered: bool
+) -> Candidate | None:
+    """The record of the other side to pair with: one that is known to be it; by identifiers in order, the oldest first; else one that is taken."""
+    taken: Candidate | None = None
+    for known in _known(draft, sync, image):
+        found = candidate(draft, sync, side, known, entered=entered)
+        if found is not None and found.found is not Found.TAKEN:
+            return found
+    for number, value in enumerate(image.seats[sync.name].identifiers):
+        if value is None:
+            continue
+        by_kind: dict[Found, Candidate] = {}
+        for key in draft.scan(identifier_prefix(sync.name, 1 - side, number, value)):
+            found = candidate(draft, sync, side, key.rpartition(b"\0")[2].decode(), entered=entered)
+            if found is not None and found.rival != record_id:
+                by_kind.setdefault(found.found, found)
+        for kind in (Found.UNDERWAY, Found.ORPHANED, Found.FREE, Found.INCOMPLETE):
+            if kind in by_kind:
+                return by_kind[kind]
+        taken = taken or by_kind.get(Found.TAKEN)
+    return taken
+
+
+def known_free(draft: Draft, sync: Sync, side: int, image: Image) -> str | None:
+    """A record of the other side without a link that is known, without any identifier, to be the counterpart of one that has entered."""
+    for known in _known(draft, sync, image):
+        found = candidate(draft, sync, side, known, entered=True)
+        if found is not None and found.found is Found.FREE:
+            return found.id
+    return None
+
+
+def _known(draft: Draft, sync: Sync, image: Image) -> Iterator[str]:
+    """Ids of the other side's records with which the accounts, or other syncs of the same two objects, pair it."""
+    if image.pairs:
+        seat = image.seats[sync.name]
+        other = sync.sides[1 - seat.side]
+        for _, account, object_name, record_id in image.pairs:
+            if (account, object_name) == (other.account, other.object.name):
+                yield record_id
+    for name in draft.rules.peers[sync.name]:
+        peer = image.seats.get(name)
+        link = None if peer is None or peer.link is None else draft.link(name, peer.link)
+        if peer is not None and link is not None and not any(link.gone):
+            theirs = link.ids[1 - peer.side]
+            if theirs is not None:
+                yield theirs
+
+
+def created_by_peer(draft: Draft, sync: Sync, image: Image) -> str | None:
+    """Another sync of the same two objects that is creating the counterpart just now: one create of a record at a time."""
+    for name in draft.rules.peers[sync.name]:
+        peer = image.seats.get(name)
+        link = None if peer is None or peer.link is None else draft.link(name, peer.link)
+        if peer is not None and link is not None and is_creating(link, 1 - peer.side):
+            return name
+    return None
+
+
+def claimed_twin(draft: Draft, sync: Sync, side: int, record_id: str, seat: Seat) -> str | None:
+    """A record of its own side with an equal identifier that has entered and has no counterpart now: its twin, with the older claim."""
+    for number, value in enumerate(seat.identifiers):
+        if value is None:
+            continue
+        for key in draft.scan(identifier_prefix(sync.name, side, number, value)):
+            twin = key.rpartition(b"\0")[2].decode()
+            image = None if twin == record_id else draft.image(*place_of(sync, side, twin))
+            theirs = None if image is None else image.seats.get(sync.name)
+            link = None if theirs is None or theirs.link is None else draft.link(sync.name, theirs.link)
+            if link is not None and (link.ids[1 - side] is None or link.gone[1 - side]):
+                return twin
+    return None
