@@ -9,24 +9,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from importlib.metadata import entry_points
 from typing import Any
 
 import msgspec
 from pydantic import BaseModel, ValidationError
 
+from connectors import registry
 from connectors.base import Connector, ConnectorError, Context, FatalError, ObjectUse, RetriableError
 from rules.config import AccountConfig, ConfigError, Installation
 from rules.plan import connections_of
 from streams.protocols import ConfigSource, Configuration
 
-ENTRY_POINTS = "tandem.connectors"
 OPEN_WITHIN, CLOSE_WITHIN = 30.0, 3.0  # seconds
 
 Resolve = Callable[[Mapping[str, Any]], Installation]
 """A document into an installation, with its references to secrets resolved here (`rules.config.load_document`)."""
 
 Classes = Callable[[str], type[Connector]]
+"""The class of a connector by its name in the file (`connectors.registry.find`). Raises `FatalError` where there is none."""
 
 
 class AccountUse(msgspec.Struct, frozen=True):
@@ -62,20 +62,10 @@ def neighbours(configuration: Configuration | None, account: str) -> tuple[str, 
     return () if configuration is None else connections_of(configuration.document, account)
 
 
-def connector_class(name: str) -> type[Connector]:
-    """The class of the connector that an account names. Raises `FatalError` where none of that name is installed."""
-    found = entry_points(group=ENTRY_POINTS, name=name)
-    for entry in found:
-        loaded: type[Connector] = entry.load()
-        return loaded
-    known = ", ".join(sorted(entry_points(group=ENTRY_POINTS).names)) or "none"
-    raise FatalError(f"no connector {name} is installed", f"installed are: {known}")
-
-
 class Accounts:
     """Opens connectors out of the configuration in force."""
 
-    def __init__(self, source: ConfigSource, resolve: Resolve, classes: Classes = connector_class) -> None:
+    def __init__(self, source: ConfigSource, resolve: Resolve, classes: Classes = registry.find) -> None:
         self._source, self._resolve, self._classes = source, resolve, classes
         self._resolved: list[tuple[AccountUse, AccountConfig]] = []  # the last of each account
 

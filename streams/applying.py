@@ -5,17 +5,16 @@ queues, results or Kafka.
 
 | the account says                      | then                                                                     |
 |---------------------------------------|--------------------------------------------------------------------------|
-| unknown (sent, and no answer)         | reconnect, the same writes under the same tokens and the same fence: the  |
+| unknown (sent, and no answer)         | reconnect, the same writes under the same tokens and the same fence: the |
 |                                       | account tells what it did, or does it now                                |
-| retry (not done)                      | wait as long as it asks, then these writes alone, under the next fence    |
-| RetriableError: nothing was taken     | once more on a new connection; where it throttles, after a short wait     |
+| retry (not done)                      | wait as long as it asks, then these writes alone, under the same fence   |
+| RetriableError: nothing was taken     | once more on a new connection; where it throttles, after a short wait    |
 | FatalError, or an error that goes on  | give up: the account is down                                             |
 | FencedError                           | passed on: another owner delivers                                        |
 | any other outcome                     | it is the answer                                                         |
 
-The fence is the place of the batch in its partition of `commands`. One message may make several batches, and a batch
-may need another fence because what the account answers `retry` was not written under it. So the fence's offset is
-the message's, with room below it: see `place`.
+The fence is the place of the batch in its partition of `commands`. One message may make several batches, so its offset
+is the message's, with room for the place within the message: see `place`.
 """
 
 from __future__ import annotations
@@ -41,19 +40,19 @@ from streams import metrics
 from streams.accounts import Accounts, AccountUse, close_quietly, use_of
 from streams.protocols import FenceBase
 
-_ROWS, _TURNS = 20, 4  # bits
+_ROWS = 20  # bits
 
 
-def place(offset: int, end: int, turn: int = 0) -> int:
-    """The fence's offset: of a message, up to its command number `end`, in a round of attempts. Grows with each of them
-    in turn; 63 bits hold 5e11 messages of a million commands."""
-    return offset << (_ROWS + _TURNS) | min(end, (1 << _ROWS) - 1) << _TURNS | turn
+def place(offset: int, end: int) -> int:
+    """The fence's offset: of a message, up to its command number `end`. Grows with each batch; 63 bits are enough for
+    8e12 messages of a million commands."""
+    return offset << _ROWS | min(end, (1 << _ROWS) - 1)
 
 
 class ApplyTimes(msgspec.Struct, frozen=True):
     """Bounds of one batch. Seconds, but for `calls`."""
 
-    calls: int = 6  # in all; below 1 << _TURNS
+    calls: int = 6  # in all
     within: float = 60.0  # no call is begun later than that: the batch holds up the position of its partition
     answer_within: float = 30.0  # then it is unknown what was done
     patience: float = 3.0  # the longest wait that an account may ask for without being taken for down
@@ -80,7 +79,8 @@ class Hold:
         return self._connector
 
     async def check(self, within: float) -> None:
-        """Whether the account answers. Raises `ConnectorError`; what it finds wanting is for people, `tandem check` shows it."""
+        """Whether the account answers on a new connection. Raises `ConnectorError`; other problems are for people."""
+        await self.drop()
         connector = await self.connector()
         try:
             async with asyncio.timeout(within):
@@ -114,22 +114,22 @@ class Batch(msgspec.Struct, frozen=True):
 async def apply_batch(hold: Hold, account: str, batch: Batch, base: FenceBase, times: ApplyTimes) -> Applied:
     """Does what the table above says. Raises `FencedError`, and no other error of the account."""
     results: list[Result | None] = [None] * len(batch.writes)
-    open_, turn, errors = list(range(len(batch.writes))), 0, 0
+    open_, errors, waits = list(range(len(batch.writes))), 0, 0
+    fence = Fence(base.name, base.epoch, place(batch.offset, batch.end))
     until = time.monotonic() + times.within
     for call in range(1, times.calls + 1):
         last = call == times.calls or time.monotonic() > until
-        fence = Fence(base.name, base.epoch, place(batch.offset, batch.end, turn))
         writes = [batch.writes[index] for index in open_]
         try:
             answers = await _call(hold, batch.object, writes, fence, times)
         except FencedError:
             raise
         except ConnectorError as error:
+            await hold.drop()
             pause = _patience(error, errors, times)
             if pause is None or last:
                 return Applied(results, error)
             errors += 1
-            await hold.drop()
             await _wait(account, pause, throttled=isinstance(error, RetriableError) and error.throttled)
             continue
         for index, answer in zip(open_, answers, strict=True):
@@ -144,8 +144,8 @@ async def apply_batch(hold: Hold, account: str, batch: Batch, base: FenceBase, t
         asked = max(answer.retry_after for answer in results if answer is not None)
         if asked > times.patience:
             break
-        await asyncio.sleep(max(asked, times.pause * 2**turn))
-        open_, turn = busy, turn + 1
+        await asyncio.sleep(max(asked, times.pause * 2**waits))
+        open_, waits = busy, waits + 1
     return Applied(results)
 
 

@@ -25,12 +25,12 @@ from contextlib import suppress
 
 import msgspec
 
-from connectors import base
+from connectors import base, registry
 from connectors.base import Connector, ConnectorError, CursorExpiredError, FatalError, RetriableError
 from rules.events import AccountState, Captured, LogStarted
 from schemas import ChangeEvent
 from streams import metrics
-from streams.accounts import Accounts, AccountUse, Classes, Resolve, close_quietly, connector_class, use_of
+from streams.accounts import Accounts, AccountUse, Classes, Resolve, close_quietly, use_of
 from streams.convert import events_of
 from streams.protocols import CaptureFactory, ChangesSink, ConfigSource, Configuration, Errands
 from streams.reading import ErrandWorker
@@ -214,7 +214,8 @@ class AccountCapture:
 
     async def _settle(self, flows: asyncio.Event) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(flows.wait(), self._times.settle)
+            async with asyncio.timeout(self._times.settle):
+                await flows.wait()
         await self._sound()
         await for_ever()
 
@@ -288,7 +289,7 @@ class Confirmations:
         return cursor
 
 
-def capture_factory(resolve: Resolve, classes: Classes = connector_class) -> CaptureFactory:
+def capture_factory(resolve: Resolve, classes: Classes = registry.find) -> CaptureFactory:
     """What makes the service of an account, with the connectors and secrets of this machine."""
 
     def make(account: str, sink: ChangesSink, errands: Errands, config: ConfigSource) -> AccountCapture:

@@ -218,7 +218,8 @@ class Lane:
     async def _probe(self) -> None:
         """Waits, then asks the account whether it can be worked with."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._nudged.wait(), self._backoff.next(self._trouble.retry_after))
+            async with asyncio.timeout(self._backoff.next(self._trouble.retry_after)):
+                await self._nudged.wait()
         self._nudged.clear()
         try:
             await self._hold.check(self._times.apply.answer_within)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 
+from connectors import registry
 from rules.events import Commands, Results
-from streams.accounts import Accounts, Classes, Resolve, connector_class
+from streams.accounts import Accounts, Classes, Resolve
 from streams.lane import Job, Lane, LaneTimes
 from streams.protocols import ConfigSource, Configuration, FenceBase, InboxSink, LanesFactory
 
@@ -70,7 +71,7 @@ class AccountLanes:
             seen = current
 
 
-def lanes_factory(resolve: Resolve, classes: Classes = connector_class) -> LanesFactory:
+def lanes_factory(resolve: Resolve, classes: Classes = registry.find) -> LanesFactory:
     """What makes the lanes of a partition, with the connectors and secrets of this machine."""
 
     def make(base: FenceBase, inbox: InboxSink, config: ConfigSource) -> AccountLanes:

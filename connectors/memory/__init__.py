@@ -5,8 +5,9 @@ it needs no mocks. `make_app` makes an app; people edit it through `App`, Tandem
 and `App.gates` make it misbehave.
 """
 
-from connectors.memory.app import App, Gates, Knobs, find_app, forget_app, make_app
+from connectors.memory.app import App, Knobs, find_app, forget_app, make_app
 from connectors.memory.connector import MemoryConnector
+from connectors.memory.gates import Gates
 from connectors.memory.table import RefusedError
 
 __all__ = ["App", "Gates", "Knobs", "MemoryConnector", "RefusedError", "find_app", "forget_app", "make_app"]

@@ -6,87 +6,19 @@ calls, Kafka or syncs. Not for use from several threads.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from bisect import bisect_right
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import msgspec
 
 from connectors.base import Change, ConnectorError, Fence, FencedError, Op, Pair, Write
+from connectors.memory.gates import Bell, Gates
 from connectors.memory.table import RefusedError, Row, Table
 from rules.catalog import Kind, Object, Value
 from rules.version import Version
-
-
-class Bell:
-    """Wakes all who wait."""
-
-    def __init__(self) -> None:
-        self._waiting: set[asyncio.Future[None]] = set()
-
-    def ring(self) -> None:
-        """Wakes those who wait now."""
-        waiting, self._waiting = self._waiting, set()
-        for future in waiting:
-            if not future.done() and not future.get_loop().is_closed():
-                future.set_result(None)
-
-    async def wait(self, timeout: float | None = None) -> bool:
-        """Whether it rang before the time was over."""
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.add(future)
-        try:
-            await asyncio.wait_for(future, timeout)
-            return True
-        except TimeoutError:
-            return False
-        finally:
-            self._waiting.discard(future)
-
-
-class Gates:
-    """Counts the calls of connectors, and holds them up at a gate that is closed: the conditions on which tests wait.
-
-    Each call of the connector passes the gate of its name; `apply` passes `answer` too, after its writes are done.
-    """
-
-    def __init__(self) -> None:
-        self.calls: Counter[str] = Counter()
-        self._closed: set[str] = set()
-        self._let: Counter[str] = Counter()
-        self._bell = Bell()
-
-    def close(self, call: str) -> None:
-        """From now on nobody passes."""
-        self._closed.add(call)
-
-    def open(self, call: str) -> None:
-        """All who wait pass."""
-        self._closed.discard(call)
-        self._bell.ring()
-
-    def let(self, call: str, times: int = 1) -> None:
-        """So many pass a gate that stays closed."""
-        self._let[call] += times
-        self._bell.ring()
-
-    async def called(self, call: str, times: int = 1) -> None:
-        """Returns when the call has been made so many times in all; it may still be held up."""
-        while self.calls[call] < times:
-            await self._bell.wait()
-
-    async def enter(self, call: str) -> None:
-        """For the connector: counts, and waits where the gate is closed."""
-        self.calls[call] += 1
-        self._bell.ring()
-        while call in self._closed:
-            if self._let[call]:
-                self._let[call] -= 1
-                return
-            await self._bell.wait()
 
 
 class Knobs(msgspec.Struct):
@@ -99,6 +31,7 @@ class Knobs(msgspec.Struct):
     lose_answers: int = 0  # so many of the next batches of writes are done, and their answers lost
     lose_writes: int = 0  # so many are lost before they are done
     busy: int = 0  # so many of the next writes are not done and answered `retry`
+    locked: frozenset[tuple[str, str]] = frozenset()  # (object, id): writes of these are answered `retry`
     refuse: Callable[[str, Write], RefusedError | None] | None = None  # the app's own rules, by object
     stores: Callable[[str, Row], Row] | None = None  # the app's own form of what is written
     unlogged: frozenset[tuple[str, str]] = (
@@ -133,26 +66,37 @@ class Done(msgspec.Struct, frozen=True, array_like=True):
     id: str | None
 
 
+class Kept(msgspec.Struct, frozen=True, array_like=True):
+    """A fence: the highest epoch seen, the highest offset written, and the epoch of who wrote that."""
+
+    epoch: int = -1
+    offset: int = -1
+    written_by: int = -1
+
+
 class Ledger:
-    """What Tandem keeps in the account.
+    """What an installation keeps in the account.
 
     How far each partition of commands is delivered, what was done last for each link, whose counterparts a record has.
     """
 
     def __init__(self) -> None:
-        self.fences: dict[str, tuple[int, int]] = {}
+        self.fences: dict[str, Kept] = {}
         self.links: dict[str, Done] = {}
         self.pairs: dict[tuple[str, str], dict[str, Pair]] = {}
 
     def pass_fence(self, fence: Fence | None) -> bool:
-        """Moves the fence; whether the batch came by before. Raises `FencedError` where a newer owner has been here."""
+        """Moves the fence; whether another owner has written the message before. Raises `FencedError` where a newer
+        owner has been here. The same owner may come again with a message, for what it could not do the first time."""
         if fence is None:
             return False
-        epoch, offset = self.fences.get(fence.name, (-1, -1))
-        if fence.epoch < epoch:
-            raise FencedError(f"{fence.name} has a newer owner (epoch {epoch}, ours is {fence.epoch})")
-        self.fences[fence.name] = (fence.epoch, max(offset, fence.offset))
-        return fence.offset <= offset
+        kept = self.fences.get(fence.name, Kept())
+        if fence.epoch < kept.epoch:
+            raise FencedError(f"{fence.name} has a newer owner (epoch {kept.epoch}, ours is {fence.epoch})")
+        behind = fence.offset < kept.offset or (fence.offset == kept.offset and fence.epoch != kept.written_by)
+        written = (kept.offset, kept.written_by) if behind else (fence.offset, fence.epoch)
+        self.fences[fence.name] = Kept(fence.epoch, *written)
+        return behind
 
 
 class App:
@@ -165,7 +109,7 @@ class App:
         self.log: list[Entry] = []
         self.grown = Bell()
         self.slots: dict[str, Slot] = {}
-        self.ledger = Ledger()
+        self.ledgers: defaultdict[str, Ledger] = defaultdict(Ledger)  # by installation and account, as slots
         self.knobs = Knobs()
         self.gates = Gates()
         self.generation = 0  # of connections: `drop_connections` ends those before
@@ -283,15 +227,15 @@ class App:
             if (object, name) not in self.knobs.unlogged or before[name] != value
         }
         old_id = record_id if new_id != record_id else None
-        if old_id is not None and (pairs := self.ledger.pairs.pop((object, old_id), None)):
-            self.ledger.pairs[object, new_id] = pairs
+        if old_id is not None:
+            self._move_pairs(object, old_id, new_id)
         return new_id, self._record(object, Op.UPSERT, new_id, logged, old_id=old_id, token=token)
 
     def remove(self, object: str, record_id: str, token: str | None) -> Version:
         """Removes a record that is there: the version of the write."""
         self._check_referrers(object, record_id)
         self.tables[object].delete(record_id)
-        self.ledger.pairs.pop((object, record_id), None)
+        self._move_pairs(object, record_id, None)
         return self._record(object, Op.DELETE, record_id, {}, token=token)
 
     def mark(self, slot: str, mark: str) -> None:
@@ -319,6 +263,12 @@ class App:
 
     def _stored(self, object: str, values: Row) -> Row:
         return values if self.knobs.stores is None else self.knobs.stores(object, values)
+
+    def _move_pairs(self, object: str, record_id: str, new_id: str | None) -> None:
+        for ledger in self.ledgers.values():
+            pairs = ledger.pairs.pop((object, record_id), None)
+            if pairs is not None and new_id is not None:
+                ledger.pairs[object, new_id] = pairs
 
     def _record(
         self, object: str, op: Op, record_id: str, values: Row, *,

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import ClassVar
 
 import msgspec
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from connectors.base import (
     Batch,
@@ -27,6 +27,7 @@ from connectors.base import (
     Heartbeat,
     Identifier,
     Marked,
+    Op,
     Outcome,
     Page,
     Problem,
@@ -38,28 +39,12 @@ from connectors.base import (
     WriteOp,
 )
 from connectors.memory.app import App, Done, Entry, Slot, find_app
+from connectors.memory.settings import MemoryObjectSettings, MemorySettings
 from connectors.memory.table import RefusedError, Row, Table
 from rules.catalog import Catalog, Object, Value
 from rules.version import Version
 
 BATCH = 500  # changes
-
-
-class MemorySettings(BaseModel):
-    """An account's keys in sync.yaml."""
-
-    model_config = ConfigDict(extra="forbid")
-    app: str  # as given to `make_app`
-    page_size: int = 1000
-    heartbeat: float = 1.0  # seconds between heartbeats of a quiet log
-
-
-class MemoryObjectSettings(BaseModel):
-    """What sync.yaml may say of an object."""
-
-    model_config = ConfigDict(extra="forbid")
-    table: str | None = None  # the app's own name
-    exclude: tuple[str, ...] = ()  # fields never read
 
 
 class MemoryConnector:
@@ -76,6 +61,7 @@ class MemoryConnector:
         self._tables = {name: use.table or name for name, use in uses.items()}
         self._names = {table: name for name, table in self._tables.items()}
         self._excluded = {name: frozenset(use.exclude) for name, use in uses.items()}
+        self._merged = {name: use.merged_into for name, use in uses.items() if use.merged_into}
         self._connected: App | None = None
         self._generation = -1
 
@@ -195,29 +181,31 @@ class MemoryConnector:
         if app.knobs.lose_writes:
             app.knobs.lose_writes -= 1
             return [Result(write.token, Outcome.UNKNOWN) for write in writes]
-        repeated = app.ledger.pass_fence(fence)
+        behind = app.ledgers[self._slot_name].pass_fence(fence)
         with app.transaction():
-            results = [self._answer(app, object, table, write, repeated=repeated) for write in writes]
+            results = [self._answer(app, object, table, write, behind=behind) for write in writes]
         await app.gates.enter("answer")
         if app.knobs.lose_answers:
             app.knobs.lose_answers -= 1
             return [Result(write.token, Outcome.UNKNOWN) for write in writes]
         return results
 
-    def _answer(self, app: App, object: str, table: str, write: Write, *, repeated: bool) -> Result:
-        """What becomes of one write. `repeated`: its batch was done before, so it is answered from what is there."""
-        done = app.ledger.links.get(write.link)
+    def _answer(self, app: App, object: str, table: str, write: Write, *, behind: bool) -> Result:
+        """What becomes of one write. `behind`: another owner has written its message, so it is looked up only."""
+        done = app.ledgers[self._slot_name].links.get(write.link)
         if done is not None and write.sequence <= done.sequence:
             outcome = Outcome.APPLIED if write.token == done.token else Outcome.CONFLICT
             return Result(write.token, outcome, done.id, self._standing(app, object, done.id))
-        if app.knobs.busy and not repeated:
-            app.knobs.busy -= 1
-            return Result(write.token, Outcome.RETRY, message="a record is locked")
+        if behind:
+            return Result(write.token, Outcome.RETRY, write.id, message="another owner has dealt with its message")
+        if app.knobs.busy or (table, write.id) in app.knobs.locked:
+            app.knobs.busy = max(0, app.knobs.busy - 1)
+            return Result(write.token, Outcome.RETRY, write.id, message="the record is locked")
         try:
             self._check(app, object, table, write)
             if write.op is WriteOp.CREATE:
-                return self._create(app, object, table, write, repeated=repeated)
-            return self._replace(app, object, table, write, repeated=repeated)
+                return self._create(app, object, table, write)
+            return self._replace(app, object, table, write)
         except RefusedError as error:
             return Result(
                 write.token, Outcome.REJECTED, write.id,
@@ -234,16 +222,14 @@ class MemoryConnector:
         if refusal is not None:
             raise refusal
 
-    def _create(self, app: App, object: str, table: str, write: Write, *, repeated: bool) -> Result:
+    def _create(self, app: App, object: str, table: str, write: Write) -> Result:
         found = _found(app.tables[table], write.identifiers)
         if found:
             return Result(write.token, Outcome.EXISTS, found[0], self._standing(app, object, found[0]))
-        if repeated:
-            return Result(write.token, Outcome.RETRY, message="it was not done when its batch was")
         record_id, version = app.create(table, write.values, write.token)
         return self._applied(app, object, table, write, record_id, version)
 
-    def _replace(self, app: App, object: str, table: str, write: Write, *, repeated: bool) -> Result:
+    def _replace(self, app: App, object: str, table: str, write: Write) -> Result:
         """An update or a deletion: compares, then sets."""
         row = app.tables[table].rows.get(write.id or "")
         if write.id is None or row is None:
@@ -251,11 +237,11 @@ class MemoryConnector:
         if write.op is WriteOp.UPDATE and _holds(row, write.values):
             self._remember(app, table, write, write.id)
             return Result(write.token, Outcome.UNCHANGED, write.id, self._standing(app, object, write.id))
-        if repeated or not _holds(row, write.expect):
+        if not _holds(row, write.expect):
             return Result(write.token, Outcome.CONFLICT, write.id, self._standing(app, object, write.id))
         if write.op is WriteOp.DELETE:
             app.remove(table, write.id, write.token)
-            app.ledger.links[write.link] = Done(write.sequence, write.token, write.id)
+            app.ledgers[self._slot_name].links[write.link] = Done(write.sequence, write.token, write.id)
             return Result(write.token, Outcome.APPLIED, write.id)
         record_id, version = app.change(table, write.id, write.values, write.token)
         return self._applied(app, object, table, write, record_id, version)
@@ -266,9 +252,10 @@ class MemoryConnector:
         return Result(write.token, Outcome.APPLIED, record_id, record)
 
     def _remember(self, app: App, table: str, write: Write, record_id: str) -> None:
-        app.ledger.links[write.link] = Done(write.sequence, write.token, record_id)
+        ledger = app.ledgers[self._slot_name]
+        ledger.links[write.link] = Done(write.sequence, write.token, record_id)
         if write.pair is not None:
-            app.ledger.pairs.setdefault((table, record_id), {})[write.pair.sync] = write.pair
+            ledger.pairs.setdefault((table, record_id), {})[write.pair.sync] = write.pair
 
     # ---------------------------------------------------------------- within
 
@@ -330,7 +317,9 @@ class MemoryConnector:
 
     def _batch(self, table: str, changes: list[Change], cursor: int) -> Batch:
         name = self._names[table]
-        hidden = self._excluded[name]
+        hidden, merged = self._excluded[name], self._merged.get(name)
+        if merged:
+            changes = [_told_as_merged(change, merged) for change in changes]
         if hidden:
             changes = [msgspec.structs.replace(one, values=_without(one.values, hidden)) for one in changes]
         return Batch(name, tuple(changes), str(cursor))
@@ -366,9 +355,14 @@ class MemoryConnector:
         name = self._tables.get(object, object)
         row = app.tables[name].rows[record_id]
         hidden = self._excluded.get(object)
-        pairs = app.ledger.pairs.get((name, record_id), {})
+        pairs = app.ledgers[self._slot_name].pairs.get((name, record_id), {})
+        into = row.get(self._merged.get(object, ""))
         return Record(
-            record_id, _without(row, hidden) if hidden else dict(row), Version(app.position), tuple(pairs.values())
+            record_id,
+            _without(row, hidden) if hidden else dict(row),
+            Version(app.position),
+            tuple(pairs.values()),
+            None if into is None else str(into),
         )
 
     def _standing(self, app: App, object: str, record_id: str | None) -> Record | None:
@@ -382,6 +376,14 @@ def _found(table: Table, identifiers: Sequence[Identifier]) -> list[str]:
     for one in identifiers:
         found |= table.find(one.field, one.type, one.value)
     return table.sort(found)
+
+
+def _told_as_merged(change: Change, field: str) -> Change:
+    """A change that sets the field which names a survivor is a merge."""
+    into = change.values.get(field)
+    if into is None or change.op is not Op.UPSERT:
+        return change
+    return msgspec.structs.replace(change, op=Op.MERGE, into=str(into))
 
 
 def _holds(row: Row, values: dict[str, Value]) -> bool:

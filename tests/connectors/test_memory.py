@@ -31,6 +31,8 @@ from connectors.base import (
 )
 from connectors.memory import App, MemoryConnector, RefusedError, forget_app, make_app
 from rules.catalog import Field, FieldType, Kind, Object
+from tests.connectors.contract import CASES
+from tests.connectors.memory_bench import MemoryBench
 
 FIRMS = Object(
     "firms",
@@ -104,6 +106,23 @@ def create(number: int, *, sequence: int = 1, identifiers: tuple[Identifier, ...
 
 def update(number: int, id: str, values: dict[str, str], expect: dict[str, str], sequence: int = 2) -> Write:
     return Write(f"s/l{number}/{sequence}/x", f"l{number}", sequence, WriteOp.UPDATE, id, dict(values), dict(expect))
+
+
+CONTRACT = sorted(name for name, entry in CASES.items() if entry.needs <= MemoryBench.features)
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+async def test_it_keeps_the_contract(name: str) -> None:
+    bench = MemoryBench("contract")
+    try:
+        await CASES[name].run(bench)
+    finally:
+        forget_app("contract")
+
+
+def test_what_it_does_not_take_part_in_needs_transactions_that_stay_open() -> None:
+    left_out = {need for entry in CASES.values() for need in entry.needs - MemoryBench.features}
+    assert left_out == {"inserting", "committing"}
 
 
 def test_it_is_a_connector() -> None:
@@ -362,10 +381,10 @@ async def test_behind_the_fence_nothing_is_written_even_where_a_person_put_the_v
     id = app.insert("people", email="p@x.org", tier="gold")
     write = update(1, id, {"tier": "silver"}, {"tier": "gold"})
     await crm.apply("people", [write], Fence("commands-0", 1, 10))
-    app.ledger.links.clear()  # so that the fence alone stands in the way
+    app.ledgers["test/crm"].links.clear()  # so that the fence alone stands in the way
     app.update("people", id, tier="gold")
     (again,) = await crm.apply("people", [write], Fence("commands-0", 2, 10))
-    assert again.outcome is Outcome.CONFLICT
+    assert again.outcome is Outcome.RETRY
     assert app.rows("people")[id]["tier"] == "gold"
 
 

@@ -10,7 +10,19 @@ from connectors.memory import forget_app, make_app
 from rules.events import AccountState
 from streams.accounts import Accounts, Classes
 from streams.capture import AccountCapture, CaptureTimes
-from tests.streams.twins import FAST, Changes, Source, State, configuration, ended, memory, people, resolve, within
+from tests.streams.twins import (
+    FAST,
+    Changes,
+    Source,
+    State,
+    configuration,
+    ended,
+    eventually,
+    memory,
+    people,
+    resolve,
+    within,
+)
 
 BETWEEN = {"crm": "people", "shop": "customers"}
 TIMES = CaptureTimes(pacing=FAST, report_after=0.0, settle=0.01)
@@ -59,9 +71,7 @@ class World:
 
     async def confirmed(self, position: int) -> None:
         """Returns when the account has been told that all up to there is stored."""
-        async with asyncio.timeout(10):
-            while self.app.slots["test/crm"].confirmed < position:
-                await self.app.gates.called("confirm", self.app.gates.calls["confirm"] + 1)
+        await eventually(lambda: self.app.slots["test/crm"].confirmed >= position)
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from rules.events import LogStarted, ReadDone, ReadRecords, ReadRequest, SetMark
 from streams.accounts import Accounts
 from streams.capture import AccountCapture
 from tests.streams.capture_world import TIMES, World, capture_world
-from tests.streams.twins import ended, resolve, within
+from tests.streams.twins import ended, eventually, resolve, within
 
 
 class KilledError(BaseException):
@@ -165,8 +165,7 @@ async def live_with_edits(world: World, steps: int, one: str) -> bool:
 
 async def edit_when_the_log_stands(world: World, one: str) -> None:
     app = world.app
-    while "test/crm" not in app.slots:
-        await app.gates.called("prepare", app.gates.calls["prepare"] + 1)
+    await eventually(lambda: "test/crm" in app.slots)
     for name in ("a", "b", "c", "d"):
         app.update("people", one, name=name)
 

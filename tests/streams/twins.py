@@ -1,4 +1,5 @@
-"""What stands in for Kafka and the spine in the tests of capture and delivery: the sink and route, the state, the inbox.
+"""What stands in for Kafka and the spine in the tests of capture and delivery: the sink and route, the state, the
+inbox.
 
 They keep the promises of `streams.protocols`, no more; tests wait on their conditions, never for a time.
 """
@@ -248,4 +249,12 @@ async def ended(task: asyncio.Task[None]) -> None:
 
 async def within(seconds: float, awaited: Awaitable[Any]) -> Any:
     """A bound for conditions that a fault would keep from coming true."""
-    return await asyncio.wait_for(awaited, seconds)
+    async with asyncio.timeout(seconds):
+        return await awaited
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Lets the others work until the condition holds."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  # whatever it asks about rings no bell
+            await asyncio.sleep(0)
