@@ -23,13 +23,13 @@ def columns_of(configuration: Json, syncs: Sequence[str], between: Mapping[str, 
         for account in between[sync]:
             fields = per_account.setdefault(account, {"id": None})
             for entry in applied.get(sync, {}).get("mapping") or ():
-                field = _field(entry, between[sync], account)
+                field = field_in(entry, between[sync], account)
                 if field is not None and entry.get("enabled", True):
                     fields[field] = None
     return [*FIXED, *(f"{account}.{field}" for account, fields in per_account.items() for field in fields)]
 
 
-def _field(entry: Json, accounts: Sequence[str], account: str) -> str | None:
+def field_in(entry: Json, accounts: Sequence[str], account: str) -> str | None:
     """The account's field in an entry of a mapping, in its long form or its short one (`name: firm_name`)."""
     if not any(name in entry for name in accounts):
         first, second = next(((key, value) for key, value in entry.items() if isinstance(value, str)), (None, None))

@@ -24,6 +24,7 @@ from console.accounts import examine
 from console.applied import AppliedStore, same
 from console.applying import Proposal, propose
 from console.errors import ConsoleError, FailedError
+from console.handover import WorkerStart, broker_words
 from console.home import Role, Running, WorkerEntry
 from console.kafka import silence, telling
 from console.readmodel.projection import Projection
@@ -31,7 +32,6 @@ from console.readmodel.writer import Rows
 from console.rollout import Reports, answered, proposed, roll_out, sound_catalogs, troubles_of
 from console.supervisor import Workers
 from console.target import Target, cluster
-from console.worker_process import WorkerStart, broker_words
 from deploy.errors import DeployError, ServerEndedError
 from deploy.kafka import EmbeddedKafka
 from rules.config import BrokerConfig, Installation, check_catalogs

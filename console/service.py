@@ -121,6 +121,20 @@ class Service:
                 groups.append({"sync": name, "category": category, "count": count, "records": records})
         return {"failures": groups}
 
+    def applied(self, sync: str) -> Json:
+        """What the applied configuration says of a sync; empty for one that is no longer in it."""
+        found: Json = self._applied.get(sync) or {}
+        return found
+
+    def deleted(self, sync: str, account: str) -> Iterator[tuple[str, Json]]:
+        """The key and entry of each record of a sync that was deleted in the account and can be restored there."""
+        wanted = RecordFilter(sync=sync, status="failing", category="deleted")
+        for row in self.reader.records(wanted, self.known(sync)):
+            # Both sides are still shown; the message begins with the reference of the one that is gone.
+            side = row.sides.get(account)
+            if side is not None and (row.message or "").startswith(f"{account}:{side['id']} "):
+                yield row.key, self._record(row)
+
     def find(self, sync: str, reference: str) -> RecordRow:
         """The record that `account:id`, or an id alone, names. Raises `WrongUseError` where none or several do."""
         self.known(sync)

@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 
 from console.errors import FailedError
+from console.handover import WorkerStart
 from console.home import WorkerEntry
-from console.worker_process import WorkerStart
 from deploy.process import Command, Process, StopStep
 from streams.ending import LAYOUT, REFUSED
 

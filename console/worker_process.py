@@ -17,15 +17,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from connectors.registry import find
+from console.handover import WorkerStart
 from console.logs import log_to
 from console.target import environment_of, installed_connectors
-from rules.config import BrokerConfig, Installation, load_document
+from rules.config import Installation, load_document
 from rules.decide import decide, index_changes
 from streams import metrics
-from streams.broker import Broker
 from streams.capture import capture_factory
 from streams.config import ConfigStore
 from streams.lanes import lanes_factory
@@ -34,36 +32,6 @@ from streams.topics import Topics
 from streams.worker import WorkerSettings, run_worker
 
 log = logging.getLogger(__name__)
-
-
-class WorkerStart(msgspec.Struct, frozen=True):
-    """What a supervisor hands to a worker. `broker`: as in sync.yaml, resolved. `file`: where written-out secrets are found."""
-
-    number: int
-    installation: str
-    broker: dict[str, Any]
-    folder: str
-    file: str
-    log_file: str
-    log_level: str
-    retention_s: float
-
-    def settings(self) -> WorkerSettings:
-        """What the streams are started with."""
-        return WorkerSettings(
-            broker=Broker.of(BrokerConfig.model_validate(self.broker)),
-            installation=self.installation,
-            folder=Path(self.folder),
-            retention=timedelta(seconds=self.retention_s),
-        )
-
-
-def broker_words(broker: BrokerConfig) -> dict[str, Any]:
-    """The broker as `WorkerStart` carries it, its password in clear: for the pipe alone."""
-    words = broker.model_dump(mode="python", exclude_none=True)
-    if broker.sasl is not None:
-        words["sasl"]["password"] = broker.sasl.password.get_secret_value()
-    return words
 
 
 def parts_of(file: Path) -> Parts:
@@ -80,7 +48,7 @@ def parts_of(file: Path) -> Parts:
 def main() -> None:
     """`python -m console.worker_process FD`: FD is the pipe that `WorkerStart` comes through, as JSON."""
     with os.fdopen(int(sys.argv[1]), "rb") as pipe:
-        start = msgspec.json.decode(pipe.read(), type=WorkerStart)
+        start = WorkerStart.decode(pipe.read())
     # Faust reads the command line, too.
     sys.argv[1:] = []
     log_to(Path(start.log_file), start.log_level)
@@ -89,7 +57,13 @@ def main() -> None:
     def parts(_: Topics, __: ConfigStore) -> Parts:
         return parts_of(Path(start.file))
 
-    run_worker(start.settings(), parts)
+    settings = WorkerSettings(
+        broker=start.reach(),
+        installation=start.installation,
+        folder=Path(start.folder),
+        retention=timedelta(seconds=start.retention_s),
+    )
+    run_worker(settings, parts)
     log.info("worker %s has ended", start.number, extra={"action": "worker_ended"})
 
 

@@ -24,8 +24,7 @@ from rules.config import Installation, json_schema
 @click.command(
     "schema", cls=TandemCommand, help="Prints the JSON Schema of sync.yaml, by which editors complete and check it."
 )
-@pass_settings
-def schema_command(settings: Settings) -> None:
+def schema_command() -> None:
     """Prints the schema, with the keys of the installed connectors."""
     import json
 

@@ -1,0 +1,182 @@
+"""`check`, `discover`: what the accounts say, before anything is synced."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+import msgspec
+from rich.text import Text
+
+from connectors.base import ConnectorError
+from console.accounts import AccountReport, connector_of, examine
+from console.context import Settings, TandemCommand, pass_settings
+from console.errors import FailedError, unknown
+from console.output import Output
+from console.rollout import answered
+from console.target import Target, refused
+from rules.catalog import Catalog, Field, Object
+from rules.config import Installation, check_catalogs
+from rules.config.problems import Problem
+
+
+@click.command(
+    "check", cls=TandemCommand, help="Reads the file, asks every account, and says all that is wrong; changes nothing."
+)
+@pass_settings
+def check_command(settings: Settings) -> int:
+    """Checks."""
+    installation = Target(settings).installation
+    reports = asyncio.run(examine(installation, installation.accounts))
+    mistakes = check_catalogs(installation, answered(reports))
+    if settings.json:
+        settings.output.document(_document(reports, mistakes))
+    else:
+        _show(settings.output, installation, reports)
+    if mistakes:
+        raise refused(mistakes)
+    if any(report.fatal for report in reports.values()):
+        raise FailedError("Not every account can be synced as it is.", "What to do stands below each.")
+    settings.output.say(
+        "All is well: `tandem up` can start." if installation.syncs else "No sync is written yet.", style="green"
+    )
+    return 0
+
+
+def _document(reports: dict[str, AccountReport], mistakes: list[Problem]) -> dict[str, object]:
+    return {
+        "ok": not mistakes and not any(report.fatal for report in reports.values()),
+        "accounts": [
+            {
+                "account": report.account,
+                "connector": report.connector,
+                "version": report.version or None,
+                "ok": not report.fatal,
+                "problems": [msgspec.to_builtins(problem) for problem in report.problems],
+            }
+            for report in reports.values()
+        ],
+        "problems": [
+            {
+                "file": problem.file,
+                "line": problem.line,
+                "column": problem.column,
+                "message": problem.message,
+                "remedy": problem.remedy,
+            }
+            for problem in mistakes
+        ],
+    }
+
+
+def _show(output: Output, installation: Installation, reports: dict[str, AccountReport]) -> None:
+    for report in reports.values():
+        sign = Text("✗ ", style="red") if report.fatal else Text("✓ ", style="green")
+        count = f", {len(report.catalog.objects)} objects" if report.catalog else ""
+        output.say(
+            sign.append(f"{report.account}  ", style="bold").append(
+                f"{report.version or report.connector}{count}", style="not bold default"
+            )
+        )
+        for problem in report.problems:
+            output.say(Text(f"    {problem.message}", style="red" if problem.fatal else "yellow"))
+            if problem.remedy:
+                output.say(Text(f"      {problem.remedy}"))
+    for name, sync in installation.syncs.items():
+        pair = " ↔ ".join(f"{account}:{object_name}" for account, object_name in sync.between.items())
+        fields = sum(mapping.enabled for mapping in sync.mapping)
+        output.say(
+            Text("  ")
+            .append(name, style="bold")
+            .append(f"  {pair}, {sync.kind}, {sync.direction}, {fields} mappings", style="not bold default")
+        )
+
+
+@click.command("discover", cls=TandemCommand, help="Shows the objects of an account, or the fields of one of them.")
+@click.argument("account")
+@click.argument("object_name", metavar="[OBJECT]", required=False)
+@pass_settings
+def discover_command(settings: Settings, account: str, object_name: str | None) -> None:
+    """Discovers."""
+    installation = Target(settings).installation
+    if account not in installation.accounts:
+        raise unknown("account", account, installation.accounts)
+    catalog = asyncio.run(_discover(installation, account))
+    if object_name is not None:
+        if object_name not in catalog.objects:
+            raise unknown(f"object in {account} called", object_name, catalog.objects)
+        catalog = Catalog({object_name: catalog.objects[object_name]})
+    if settings.json:
+        settings.output.document({"account": account, "objects": msgspec.to_builtins(catalog)["objects"]})
+    elif object_name is not None:
+        _show_object(settings.output, catalog.objects[object_name])
+    else:
+        _show_objects(settings.output, catalog)
+
+
+async def _discover(installation: Installation, account: str) -> Catalog:
+    try:
+        connector = connector_of(installation, account)
+        try:
+            await connector.open()
+            return await connector.discover()
+        finally:
+            await connector.close()
+    except ConnectorError as error:
+        raise FailedError(f"{account}: {error.message}", error.remedy) from error
+
+
+def _show_objects(output: Output, catalog: Catalog) -> None:
+    if not catalog.objects:
+        output.say("The account holds no objects that may be read.")
+        return
+    output.table(
+        ["object", "in the app", "fields", "key", ""],
+        (
+            [name, one.native, str(len(one.fields)), ", ".join(one.key), Text("; ".join(one.problems), style="yellow")]
+            for name, one in sorted(catalog.objects.items())
+        ),
+    )
+
+
+def _show_object(output: Output, one: Object) -> None:
+    for problem in one.problems:
+        output.say(Text(problem, style="yellow"))
+    output.table(
+        ["field", "type", "in the app", "", "values"],
+        (
+            [
+                Text(field.name, style="bold" if field.name in one.key else ""),
+                str(field.type.kind),
+                field.type.native,
+                _traits(one, field),
+                _values(field),
+            ]
+            for field in one.fields
+        ),
+    )
+    able = one.capabilities
+    words = [
+        word
+        for word, can in (("create", able.creatable), ("update", able.updatable), ("delete", able.deletable))
+        if can
+    ]
+    output.say(
+        f"captures by {able.capture}; can {', '.join(words) or 'only be read'}; {able.batch_size} records a batch",
+        style="bright_black",
+    )
+
+
+def _traits(one: Object, field: Field) -> str:
+    found = ["key"] if field.name in one.key else []
+    for word, holds in (("required", field.required), ("read-only", field.read_only), ("unique", field.unique)):
+        found += [word] if holds else []
+    found += [f"→ {field.references}"] if field.references else []
+    return ", ".join(found)
+
+
+def _values(field: Field) -> str:
+    kind = field.type
+    if kind.options is not None:
+        return ", ".join(kind.options)
+    return f"at most {kind.max_length} characters" if kind.max_length else ""

@@ -1,0 +1,134 @@
+"""`wait`: returns when all that was done before it has been carried through.
+
+Responsible for the rounds of marks. Must not know how a mark travels (`streams`), nor when a sync has carried through
+what came before it (`rules.marks`).
+
+A round sends a mark into the log of both accounts of every connection concerned, and asks each connection for it. A
+sync's answer is the number of commands that it had ever issued; what a command causes (its echo, and whatever that sets
+off) comes after the mark. So rounds follow each other until one in which no sync has issued any: two answers in a row
+are equal. Answers are read in the read model, which has then seen all that came before them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Mapping
+
+import msgspec
+
+from console.errors import FailedError
+from console.kafka import telling, topics_of
+from console.orders import send_marks, waiting
+from console.readmodel.reader import Reader
+from console.service import Service
+from console.target import Target
+from console.times import span
+from rules.plan import connection_name
+from streams.broker import Broker
+from streams.config import send_orders
+from streams.topics import Topics
+
+GRACE_S = 30.0  # for an engine to begin to come up
+AGAIN_S = 10.0  # after which a mark without an answer is set again: a worker may have ended with it
+LOOK_S = 0.05
+
+
+class Concerned(msgspec.Struct, frozen=True):
+    """The syncs to wait for: neither off nor stopped, with their accounts."""
+
+    syncs: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, service: Service, sync: str | None) -> Concerned:
+        """Those of that name, or all, as they are now."""
+        states = {name: service.status(name)["syncs"][0]["state"] for name in service.known(sync)}
+        return cls({name: service.between[name] for name, state in states.items() if state not in ("off", "stopped")})
+
+    @property
+    def connections(self) -> set[str]:
+        """Whom to ask."""
+        return {connection_name(accounts) for accounts in self.syncs.values()}
+
+    @property
+    def accounts(self) -> set[str]:
+        """Where to set marks."""
+        return {account for accounts in self.syncs.values() for account in accounts}
+
+
+class Waiter:
+    """One call of `wait`. `deadline`: by the monotonic clock; None: as long as it takes."""
+
+    def __init__(self, target: Target, sync: str | None, deadline: float | None) -> None:
+        self._target, self._sync, self._deadline = target, sync, deadline
+
+    async def run(self) -> list[str]:
+        """Returns the syncs that were waited for. Raises `FailedError` when the time is over."""
+        await self._until_up()
+        broker = self._target.broker()
+        with telling(broker):
+            topics = await topics_of(broker, self._target.name)
+            before: dict[str, int] | None = None
+            while (answers := await self._round(broker, topics)) != before:
+                before = answers
+        return sorted(answers)
+
+    async def _until_up(self) -> None:
+        """Waits for an engine that has applied its file; one that is not even coming up is not waited for long."""
+        home = self._target.home
+        missing_since = time.monotonic()
+        while True:
+            if home.is_taken():
+                missing_since = time.monotonic()
+                running = home.running()
+                if running is not None and running.ready and Reader.open(home.read_model) is not None:
+                    return
+            elif time.monotonic() - missing_since > GRACE_S:
+                raise FailedError(f"No engine runs on {home.path}.", "Start it with `tandem up`.")
+            await self._look_again("the engine is still coming up" if home.is_taken() else "no engine runs here")
+
+    async def _round(self, broker: Broker, topics: Topics) -> dict[str, int]:
+        """Sends a mark and waits for its answers."""
+        mark = f"wait-{secrets.token_hex(8)}"
+        sent_at = 0.0
+        while True:
+            service = Service.open(self._target.home)
+            try:
+                concerned = Concerned.of(service, self._sync)
+                found = service.reader.answered(mark)
+                answers = {name: found[name] for name in concerned.syncs if name in found}
+                if len(answers) == len(concerned.syncs):
+                    return answers
+                outstanding = self._outstanding(service, [name for name in concerned.syncs if name not in answers])
+            finally:
+                service.close()
+            if time.monotonic() - sent_at > AGAIN_S:
+                sent_at = time.monotonic()
+                orders = [(connection, waiting(mark, self._sync)) for connection in sorted(concerned.connections)]
+                await send_orders(broker, topics, orders)
+                await send_marks(broker, topics, mark, sorted(concerned.accounts))
+            await self._look_again(outstanding)
+
+    async def _look_again(self, outstanding: str) -> None:
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            raise FailedError("The time is over, and not everything has been carried through.", outstanding)
+        if not self._target.home.is_taken():
+            await asyncio.sleep(LOOK_S * 4)
+        await asyncio.sleep(LOOK_S)
+
+    def _outstanding(self, service: Service, syncs: list[str]) -> str:
+        """What each sync still has to do, a line each."""
+        lines = [] if service.running else ["The engine has ended. Start it again with `tandem up`."]
+        for name in syncs:
+            (row,) = service.status(name)["syncs"]
+            down = [f"{account} is down ({reason})" for account, reason in row["accounts_down"].items()]
+            parts = down
+            if row["state"] == "initial":
+                parts = [f"its first sync is not over, {row['initial']['remaining']:,} to go", *down]
+            if row["pending"]:
+                parts.append(
+                    f"{row['pending']:,} records are on their way, the oldest since {span(row['lag_seconds'])}"
+                )
+            lines.append(f"{name}: {'; '.join(parts) or 'it has not answered yet'}")
+        return "\n".join(lines)
