@@ -114,7 +114,7 @@ class Batch(msgspec.Struct, frozen=True):
 async def apply_batch(hold: Hold, account: str, batch: Batch, base: FenceBase, times: ApplyTimes) -> Applied:
     """Does what the table above says. Raises `FencedError`, and no other error of the account."""
     results: list[Result | None] = [None] * len(batch.writes)
-    open_, errors, waits = list(range(len(batch.writes))), 0, 0
+    open_, broken, waits = list(range(len(batch.writes))), 0, 0
     fence = Fence(base.name, base.epoch, place(batch.offset, batch.end))
     until = time.monotonic() + times.within
     for call in range(1, times.calls + 1):
@@ -126,11 +126,14 @@ async def apply_batch(hold: Hold, account: str, batch: Batch, base: FenceBase, t
             raise
         except ConnectorError as error:
             await hold.drop()
-            pause = _patience(error, errors, times)
+            pause = _patience(error, broken, times)
             if pause is None or last:
                 return Applied(results, error)
-            errors += 1
-            await _wait(account, pause, throttled=isinstance(error, RetriableError) and error.throttled)
+            if isinstance(error, RetriableError) and error.throttled:
+                metrics.count_rate_limited(account, pause)
+            else:
+                broken += 1
+            await asyncio.sleep(pause)
             continue
         for index, answer in zip(open_, answers, strict=True):
             results[index] = answer
@@ -158,19 +161,13 @@ async def _call(hold: Hold, object: str, writes: Sequence[Write], fence: Fence, 
         return [Result(write.token, Outcome.UNKNOWN, write.id, message="it did not answer") for write in writes]
 
 
-def _patience(error: ConnectorError, errors: int, times: ApplyTimes) -> float | None:
+def _patience(error: ConnectorError, broken: int, times: ApplyTimes) -> float | None:
     """How long to wait before the same is tried again; None: no longer."""
     if not isinstance(error, RetriableError):
         return None
     if error.throttled:
         return error.retry_after if error.retry_after <= times.patience else None
-    return 0.0 if errors == 0 else None
-
-
-async def _wait(account: str, seconds: float, *, throttled: bool) -> None:
-    if throttled:
-        metrics.count_rate_limited(account, seconds)
-    await asyncio.sleep(seconds)
+    return None if broken else 0.0
 
 
 def _with(results: Sequence[Result | None], outcome: Outcome) -> list[int]:
