@@ -152,6 +152,8 @@ def new_app(broker: Broker, topics: Topics, folder: Path, instance: str, session
         topic_partitions=topics.partitions,
         topic_allow_declare=False,
         topic_disable_leader=True,
+        # Faust's standbys would read every changelog twice, entry by entry, and know nothing of indexes.
+        table_standby_replicas=0,
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=instance,
         consumer_max_fetch_size=_FETCH_BYTES,

@@ -37,6 +37,7 @@ from rules.version import Version
 from streams.protocols import ChangesSink, ConfigSource, Errands, FenceBase, InboxSink
 
 SYNC = "contacts"
+EXACT = "exact"
 
 
 class Count(msgspec.Struct, array_like=True):
@@ -82,6 +83,8 @@ def _edits(view: View, event: Captured, envelope: Envelope, found: Decision) -> 
     for row, key in zip(event.rows, keys, strict=True):
         before = found.state.get(key, raws[key])
         count = _decode(before) if before else Count()
+        if event.read != EXACT and int(row.values["seq"] or 0) <= count.seq:  # type: ignore[arg-type]
+            continue
         count.n, count.seq = count.n + 1, int(row.values["seq"] or 0)  # type: ignore[arg-type]
         _put(found, key, before, count)
         values: dict[str, Value] = {**row.values, "n": count.n}

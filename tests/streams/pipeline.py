@@ -16,21 +16,24 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+from rocksdict import Rdict
 
-from rules.events import Captured, Commands, DeadLetter, Event, Results, Row, StatusRow
+from rules.events import Captured, Command, Commands, DeadLetter, Event, Results, Row, StatusRow
 from rules.version import Version
 from schemas import decode, encode, encode_change
 from streams import keys
 from streams.broker import Broker
 from streams.config import publish, send_orders
+from streams.disk import options
 from streams.protocols import Configuration
 from streams.topics import Topics, ensure_topics, parse_status_key
-from tests.streams.counting import Count
+from tests.streams.counting import EXACT, Count, index_changes
 from tests.streams.worker import PARTITIONS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -131,13 +134,30 @@ class Pipeline:
 
     async def edit(self, account: str, *records: str, config: int = 1) -> int:
         """One message with an edit of each record, in `changes`; its offset."""
+        data = encode_change(self._edits(account, records), config=config)
+        return await self.put(self.topics.changes, account, data)
+
+    async def edit_exactly(self, account: str, *records: str) -> int:
+        """The same in the inbox, past route, which may send twice what comes from `changes`; its offset."""
+        event = msgspec.structs.replace(self._edits(account, records), read=EXACT)
+        return await self.put(self.topics.inbox, self.connection(account), encode(event))
+
+    async def command(self, account: str, record: str) -> int:
+        """A command for the account's counterpart that nobody has decided on; its offset."""
+        to, seq = f"{account}2", self.sent[account, record]
+        self.sent[account, record] += 1
+        command = Command("contacts", record, seq, f"{record}/{seq}", "update", record, {"n": seq + 1}, {})
+        return await self.put(
+            self.topics.commands, to, encode(Commands(self.connection(account), to, "contacts", (command,)))
+        )
+
+    def _edits(self, account: str, records: Iterable[str]) -> Captured:
         self._serial += 1
         rows = []
         for record in records:
             rows.append(Row(record, {"seq": self.sent[account, record]}, Version(self._serial)))
             self.sent[account, record] += 1
-        data = encode_change(Captured(account, "contacts", tuple(rows)), config=config)
-        return await self.put(self.topics.changes, account, data)
+        return Captured(account, "contacts", tuple(rows))
 
     async def put(self, topic: str, key: str, data: bytes) -> int:
         """Any message, in the partition of its key; its offset."""
@@ -178,7 +198,7 @@ class Pipeline:
         found = {}
         for message in await self.everything(self.topics.state):
             found[message.partition, message.key] = message.value
-        return found
+        return {place: value for place, value in found.items() if value is not None}
 
     async def letters(self) -> list[DeadLetter]:
         """All dead letters."""
@@ -209,6 +229,63 @@ class Pipeline:
     def _is_settled(self, state: dict[tuple[int, bytes], bytes], place: tuple[str, str]) -> bool:
         raw = state.get(self.state_key(*place))
         return raw is not None and count_of(raw).answered == self.sent[place] - 1
+
+    async def settles(self, seconds: float) -> bool:
+        """Whether the state comes to hold every edit and every answer within the time."""
+        try:
+            await self.settled(seconds)
+        except AssertionError:
+            return False
+        return True
+
+    async def until_settled(self, account: str, record: str) -> None:
+        """Until the state holds every edit and answer of one record."""
+        ends = time.monotonic() + 20
+        while not self._is_settled(await self.state(), (account, record)):
+            assert time.monotonic() < ends, f"{record} is not settled"
+            await asyncio.sleep(0.1)
+
+    def disk(self, worker: str) -> dict[tuple[int, bytes], bytes]:
+        """What is on the disk of a worker that has ended; without what says who wrote it, and when."""
+        found: dict[tuple[int, bytes], bytes] = {}
+        for path in sorted((self.folder / worker).rglob("state-*.db")):
+            partition = int(path.stem.rpartition("-")[2])
+            database = Rdict(str(path), options=options())
+            own = (b"\0", b"__faust")
+            items: Any = database.items()
+            found |= {(partition, key): value for key, value in items if not key.startswith(own)}
+            database.close()
+        return found
+
+    def indexes_wrong(self, worker: str) -> int:
+        """How many entries of the disk's indexes are not those that follow from the state beside them."""
+        on_disk = self.disk(worker)
+        expected: set[tuple[int, bytes]] = set()
+        for partition, key in on_disk:
+            if key.startswith(keys.RULES):
+                prefix, own = keys.split_rules(key)
+                if own.startswith(b"l"):
+                    expected |= {
+                        (partition, prefix + index) for index in index_changes(own, None, on_disk[partition, key])
+                    }
+        found = {(p, key) for p, key in on_disk if key.startswith(keys.RULES) and keys.split_rules(key)[1][:1] == b"i"}
+        return len(found ^ expected)
+
+    async def configure(self, version: int) -> None:
+        """The same configuration under a newer version."""
+        await publish(self.broker, self.topics, self.configuration(version))
+
+    async def until_committed(self, group: AIOKafkaConsumer, tp: TopicPartition, offset: int) -> None:
+        """Commits in the name of the workers' group, as soon as it has no members."""
+        ends = time.monotonic() + 15
+        while True:
+            try:
+                await group.commit({tp: offset})
+            except KafkaError:
+                assert time.monotonic() < ends, "the group still has members"
+                await asyncio.sleep(0.1)
+            else:
+                return
 
     async def verdict(self) -> Verdict:
         """Counts, once settled."""
@@ -268,6 +345,3 @@ class Pipeline:
             back += now < high[place]
             high[place] = max(high[place], now)
         return back
-
-
-__all__ = ["Pipeline", "Verdict", "encode"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from streams.broker import Broker
 from streams.owned import Parts
 from streams.worker import WorkerSettings, run_worker
-from tests.streams import counting
+from tests.streams import counting, guards
 
 PARTITIONS = 4
 
@@ -23,10 +23,7 @@ def main() -> None:
     """Runs until SIGTERM."""
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(message)s")
     broker, installation, folder = sys.argv[1:]
-    if twin := os.environ.get("TANDEM_TWIN"):
-        from tests.streams import guards
-
-        guards.take_out(twin)
+    guards.plant()
     settings = WorkerSettings(
         Broker((broker,)),
         installation,
