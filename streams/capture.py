@@ -32,7 +32,7 @@ from schemas import ChangeEvent
 from streams import metrics
 from streams.accounts import Accounts, AccountUse, Classes, Resolve, close_quietly, use_of
 from streams.convert import events_of
-from streams.protocols import CaptureFactory, ChangesSink, ConfigSource, Configuration, Errands
+from streams.protocols import CaptureFactory, ChangesSink, ConfigSource, Errands
 from streams.reading import ErrandWorker
 from streams.tasks import acknowledged, closing, for_ever, together
 from streams.troubles import Backoff, Pacing, trouble_of
@@ -63,7 +63,6 @@ class AccountCapture:
     ) -> None:
         self._account, self._sink, self._accounts = account, sink, accounts
         self._times = times or CaptureTimes()
-        self._configuration: Configuration | None = None
         self._reconfigured = asyncio.Event()
         self._errands = ErrandWorker(account, errands, sink, self._version)
         self._expired = False  # the log did not reach back to where we were
@@ -86,29 +85,36 @@ class AccountCapture:
 
     async def _follow_configuration(self) -> None:
         async with closing(self._accounts.source.changes()) as configurations:
-            async for configuration in configurations:
-                self._configuration = configuration
+            async for _ in configurations:
                 self._reconfigured.set()
                 self._errands.wake()
 
     def _version(self) -> int:
-        return 0 if self._configuration is None else self._configuration.version
+        current = self._accounts.source.current
+        return 0 if current is None else current.version
 
     async def _work(self) -> None:
         """The table above."""
         await self._reconfigured.wait()
         last: AccountUse | None = None
         while True:
-            use = use_of(self._configuration, self._account)
-            if use is None:
-                if last is not None:
-                    await self._insist(last, self._release)
+            use = self._use()
+            if use is not None:
+                last = use
+                await together(self._until_used_otherwise(use), self._off(use) if use.off else self._on(use))
+                continue
+            if last is not None:
+                await together(self._until_used_otherwise(None), self._insist(last, self._release))
+            if self._use() is None:
                 return
-            last = use
-            await together(self._until_used_otherwise(use), self._off(use) if use.off else self._on(use))
 
-    async def _until_used_otherwise(self, use: AccountUse) -> None:
-        while use_of(self._configuration, self._account) == use:
+    def _use(self) -> AccountUse | None:
+        # What is in force, not what has been announced to us: whoever starts services must never take one for running
+        # that is about to return.
+        return use_of(self._accounts.source.current, self._account)
+
+    async def _until_used_otherwise(self, use: AccountUse | None) -> None:
+        while self._use() == use:
             self._reconfigured.clear()
             await self._reconfigured.wait()
 

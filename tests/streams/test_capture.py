@@ -307,6 +307,17 @@ async def test_an_account_that_left_the_configuration_is_released_and_its_servic
     assert app.slots == {}
 
 
+async def test_an_account_that_comes_back_while_it_is_being_released_is_captured_on(world: World, app: App) -> None:
+    world.start()
+    await world.established()
+    app.gates.close("release")
+    await world.source.apply(configuration(2, {"contacts": {"shop": "a", "portal": "b"}}))
+    await within(5, app.gates.called("release"))
+    await world.source.apply(configuration(3, {"contacts": BETWEEN}))
+    app.insert("people", name="n")
+    await world.until(lambda log: log.rows())
+
+
 async def test_a_service_waits_for_the_first_configuration(world: World, app: App) -> None:
     world.source.current = None
     world.start()
