@@ -18,6 +18,7 @@ from connectors import base
 from connectors.base import Connector, Page
 from rules.events import Captured, ReadDone, ReadRecords, ReadRequest, Row, SetMark
 from rules.version import NEVER, Version
+from streams import faults
 from streams.convert import ROWS, cut, row_of_absence, row_of_record
 from streams.protocols import ChangesSink, Errand, Errands
 from streams.tasks import acknowledged, closing
@@ -127,6 +128,7 @@ class ErrandWorker:
                     if not self._is_wanted(errand):
                         return
                 await self._send_page(page, errand.key, order, in_flight)
+                faults.passed("read", 1)
         for sent in in_flight:
             await acknowledged(sent)
         await acknowledged(
