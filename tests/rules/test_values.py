@@ -228,10 +228,23 @@ def test_the_fraction_of_a_second_is_rounded_and_carries() -> None:
 
 
 def test_a_time_that_was_cut_and_one_that_was_rounded_are_both_the_same() -> None:
-    convert = conversion(FieldType(Kind.TIMESTAMP, scale=6), FieldType(Kind.TIMESTAMP, scale=3))
-    assert convert.same("2026-11-24T18:30:00.123789Z", "2026-11-24T18:30:00.123Z")
-    assert convert.same("2026-11-24T18:30:00.123789Z", "2026-11-24T18:30:00.124Z")
-    assert not convert.same("2026-11-24T18:30:00.123789Z", "2026-11-24T18:30:00.125Z")
+    fine, coarse = FieldType(Kind.TIMESTAMP, scale=6), FieldType(Kind.TIMESTAMP, scale=3)
+    moment = "2026-11-24T18:30:00.123789Z"
+    for stored, is_same in (
+        ("2026-11-24T18:30:00.123Z", True),
+        ("2026-11-24T18:30:00.124Z", True),
+        ("2026-11-24T18:30:00.125Z", False),
+    ):
+        assert conversion(fine, coarse).same(moment, stored) is is_same
+        assert conversion(coarse, fine).same(stored, moment) is is_same
+
+
+@pytest.mark.parametrize(
+    ("texts", "value"), [("true yes on t y 1 TRUE Yes", True), ("false no off f n 0 False NO", False)]
+)
+def test_the_words_for_true_and_false(texts: str, value: bool) -> None:
+    for written in texts.split():
+        assert conversion(TEXT, BOOLEAN).forward(written) is value
 
 
 def test_a_text_cut_at_the_length_of_its_field_is_the_same() -> None:
@@ -379,6 +392,24 @@ def test_a_value_map_of_a_list_holds_for_each_element() -> None:
     assert convert.forward(["silver", "gold"]) == [2, 1]
     assert convert.same(["silver", "gold"], [1, 2])
     assert not convert.same(["silver"], [1])
+
+
+def test_a_value_map_treats_empty_values_and_lists_as_what_they_are() -> None:
+    convert = conversion(TIER, INTEGER, {"gold": 1})
+    assert convert.same(None, "")
+    assert not convert.same("gold", None)
+    assert not convert.same(None, 1)
+    assert not convert.same(["gold"], 1)
+    with pytest.raises(InvalidValueError):
+        convert.forward(["gold"])
+    lists = conversion(of(TIER), of(INTEGER), {"gold": 1})
+    assert lists.same([], None)
+    assert not lists.same(["gold"], None)
+    assert not lists.same(["gold"], [])
+    assert not lists.same("gold", [1])
+    assert not lists.same(["gold", "gold"], [1])
+    with pytest.raises(InconvertibleError):
+        conversion(TIER, of(INTEGER), {"gold": 1})
 
 
 def test_a_one_way_map_may_send_several_values_to_one() -> None:
