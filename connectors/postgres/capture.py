@@ -14,9 +14,20 @@ from typing import Protocol
 
 import msgspec
 
-from connectors.base import Batch, Captured, Change, Context, FieldsChanged, Heartbeat, Marked, Op, Truncated
+from connectors.base import (
+    Batch,
+    Captured,
+    Change,
+    Context,
+    CursorExpiredError,
+    FieldsChanged,
+    Heartbeat,
+    Marked,
+    Op,
+    Truncated,
+)
 from connectors.postgres import pgoutput
-from connectors.postgres.catalog import Discovered, Table
+from connectors.postgres.catalog import Table
 from connectors.postgres.mapping import Codec
 from connectors.postgres.names import MARK_PREFIX, MESSAGE_PREFIX, format_lsn
 from connectors.postgres.pgoutput import Layout, Relation, key_text
@@ -28,17 +39,16 @@ BATCH = 500  # rows: what a batch holds at most
 # How many messages are taken in one go, before others on the event loop get their turn (some milliseconds).
 _SLICE = 500
 _HEARTBEAT = 1.0  # seconds between heartbeats on a quiet log
-_CHECK = 5.0  # seconds between looks whether our tables are still those of the publication
+CHECK = 5.0  # seconds between looks whether our tables are still those of the publication
 
 _HALF, _FULL = 1 << 31, 1 << 32
 
 
 class Followed(msgspec.Struct):
-    """A table of ours in the log: how to decode its rows, and the fields as last reported."""
+    """A table of ours that the log has described, and how to decode its rows."""
 
     table: Table
     layout: Layout
-    relation: Relation
 
 
 class Assembler:
@@ -51,6 +61,7 @@ class Assembler:
         self._context = context
         self.tables = tables  # by oid
         self._followed: dict[int, Followed] = {}
+        self._told_shapes = {oid: _shape_of_table(table) for oid, table in tables.items()}
         self._xid_near = next_xid
         self._groups: dict[str, list[Change]] = {}
         self._ready: list[Captured] = []
@@ -172,24 +183,30 @@ class Assembler:
     # ------------------------------------------------------------ relations
 
     def alters(self, relation: Relation) -> bool:
-        """Whether the description tells of other fields than those last reported (or discovered)."""
-        table = self.tables[relation.oid]
-        known = self._followed.get(relation.oid)
-        before = _shape_of_table(table) if known is None else _shape(known.relation, table)
-        return _shape(relation, table) != before or _is_renamed(relation, table)
+        """Whether the description tells of other fields than those last told (at first: those discovered)."""
+        return _shape(relation, self.tables[relation.oid]) != self._told_shapes[relation.oid]
 
     def relation(self, relation: Relation, codecs: Mapping[int, Codec], natives: Mapping[str, str] | None) -> None:
-        """A table is described: rows after it are laid out so. `natives`: the names of the types, where it `alters` it."""
+        """A table is described: rows after it are laid out so. `natives`: the types' names, where it `alters` it."""
         table = self.tables[relation.oid]
-        self._followed[relation.oid] = Followed(
-            table, pgoutput.layout(relation, codecs, table.key, table.skip), relation
-        )
-        if natives is not None:
-            self._release_own()
-            self._flush()
+        if not {column.name for column in relation.columns}.issuperset(table.key):
+            raise CursorExpiredError(f"the key of {table.native} is another one than was discovered")
+        first = relation.oid not in self._followed
+        layout = pgoutput.layout(relation, codecs, table.key, table.skip)
+        self._followed[relation.oid] = Followed(table, layout)
+        if natives is None:
+            return
+        self._release_own()
+        self._flush()
+        if first:
+            # The log is behind what was discovered: what holds now is told, once, ahead of the older rows.
+            fields = tuple((column.name, column.native) for column in table.columns)
+        else:
             fields = tuple((c.name, natives[c.name]) for c in relation.columns if c.name not in table.skip)
-            told = None if _is_renamed(relation, table) else fields
-            self._ready.append(FieldsChanged(table.object, told, format_lsn(self.end)))
+            self._told_shapes[relation.oid] = _shape(relation, table)
+        renamed = (relation.schema, relation.name) != (table.schema, table.name)
+        told = None if renamed and not first else fields
+        self._ready.append(FieldsChanged(table.object, told, format_lsn(self.end)))
 
     # ------------------------------------------------------------ out
 
@@ -217,16 +234,17 @@ class Assembler:
         return ready
 
 
-def _shape(relation: Relation, table: Table) -> frozenset[tuple[str, int, int]]:
-    return frozenset((c.name, c.type_oid, c.modifier) for c in relation.columns if c.name not in table.skip)
+Shape = tuple[str, str, frozenset[tuple[str, int, int]]]
 
 
-def _shape_of_table(table: Table) -> frozenset[tuple[str, int, int]]:
-    return frozenset((column.name, column.type_oid, column.modifier) for column in table.columns)
+def _shape(relation: Relation, table: Table) -> Shape:
+    columns = ((c.name, c.type_oid, c.modifier) for c in relation.columns if c.name not in table.skip)
+    return relation.schema, relation.name, frozenset(columns)
 
 
-def _is_renamed(relation: Relation, table: Table) -> bool:
-    return (relation.schema, relation.name) != (table.schema, table.name)
+def _shape_of_table(table: Table) -> Shape:
+    columns = ((column.name, column.type_oid, column.modifier) for column in table.columns)
+    return table.schema, table.name, frozenset(columns)
 
 
 # ---------------------------------------------------------------- the loop
@@ -270,7 +288,7 @@ async def capture(stream: Replication, assembler: Assembler, lookup: Lookup) -> 
         for event in events:
             yield event
         now = time.monotonic()
-        if now - checked_at >= _CHECK:
+        if now - checked_at >= CHECK:
             await lookup.check()
             checked_at = now
         if events:
@@ -282,9 +300,3 @@ async def capture(stream: Replication, assembler: Assembler, lookup: Lookup) -> 
                 yield heartbeat
                 told_at = now
             await stream.wait(_HEARTBEAT)
-
-
-def followed_tables(discovered: Discovered, context: Context) -> dict[int, Table]:
-    """The context's tables by oid; those that cannot be captured are left out."""
-    used = [discovered.tables[use.name] for use in context.objects if use.name in discovered.tables]
-    return {table.oid: table for table in used if not table.problems}

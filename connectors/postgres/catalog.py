@@ -393,7 +393,7 @@ class _Builder:
             yield f"{native} has REPLICA IDENTITY NOTHING: ALTER TABLE {sql} REPLICA IDENTITY DEFAULT;"
         elif not set(key) <= readable:
             missing = ", ".join(name for name in key if name not in readable)
-            yield f"{native}: the key column {missing} is excluded, generated or may not be read: take it out of `exclude`, or grant SELECT"
+            yield f"{native} has a key column {missing} that is excluded, generated or may not be read: take it out of `exclude`, or grant SELECT"
         if row["hidden_rows"]:
             yield f"row security hides rows of {native} from this role, while the log shows all: ALTER ROLE role BYPASSRLS;"
         known = set(names)
@@ -401,4 +401,4 @@ class _Builder:
             if name not in known:
                 yield f"{native} has no column {name}: check `exclude` and `merged_into` of the object"
         if settings.merged_into and settings.merged_into in settings.exclude:
-            yield f"{native}: `merged_into` names {settings.merged_into}, which is excluded: take it out of `exclude`"
+            yield f"{native} has a `merged_into` that is excluded: take it out of `exclude`"

@@ -46,13 +46,13 @@ from connectors.base import (
 )
 from connectors.postgres import catalog, health, ledger, read, slots, write
 from connectors.postgres import find as find_
-from connectors.postgres.capture import Assembler, capture, followed_tables
+from connectors.postgres.capture import Assembler, capture
 from connectors.postgres.catalog import Discovered, Table
 from connectors.postgres.client import Client, Connection, connect
 from connectors.postgres.find import Folding
 from connectors.postgres.lookup import Catalogs
 from connectors.postgres.names import APPLICATION, MARK_PREFIX, format_lsn, parse_lsn, slot_name
-from connectors.postgres.refusal import STALE
+from connectors.postgres.refusal import is_stale
 from connectors.postgres.replication import Replication, StreamBrokenError, broken
 from connectors.postgres.settings import PostgresObjectSettings, PostgresSettings
 from rules.catalog import Catalog, Object
@@ -81,7 +81,7 @@ class PostgresConnector:
         self._writer = Client(self._url, self._name, write.OPTIONS)
         self._known: Discovered | None = None
         self._shapes: dict[str, read.Shape] = {}
-        self._looked = 0.0
+        self._looked, self._looked_anew = 0.0, False
         self._ledger = False
         self._ledger_asked = -_ASK_AGAIN
         self._folding: Folding | None = None
@@ -154,12 +154,14 @@ class PostgresConnector:
         return self._shapes[name]
 
     @asynccontextmanager
-    async def _current(self, name: str) -> AsyncIterator[None]:
+    async def _current(self, name: str, *, writing: bool = False) -> AsyncIterator[None]:
         """Where the table has changed under us, the next call looks at it anew."""
         try:
             yield
-        except STALE as error:
-            self._known = None
+        except psycopg.Error as error:
+            if not is_stale(error):
+                raise
+            self._known, self._looked_anew = None, writing
             message = f"the fields of {name} have changed: {error.diag.message_primary}"
             raise RetriableError(message, retry_after=0.0) from error
 
@@ -253,7 +255,7 @@ class PostgresConnector:
                 await connection.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
             ).fetchone()
             assert row is not None
-        tables = followed_tables(known, self._context)
+        tables = {table.oid: table for table in self._tables(known)}
         lookup = Catalogs(
             self._control,
             self._publication,
@@ -375,11 +377,14 @@ class PostgresConnector:
         if not writes:
             return []
         shape = await self._shape(object)
-        async with self._writer.session(f"writing {object}") as connection, self._current(object):
+        async with self._writer.session(f"writing {object}") as connection, self._current(object, writing=True):
             if not self._ledger:
                 await self._make_ledger(connection)
-            target = write.Target(shape, await self._ledger_of(connection), await self._folds(connection))
-            return await write.apply(connection, target, writes, fence)
+            known, folds = await self._ledger_of(connection), await self._folds(connection)
+            target = write.Target(shape, known, folds, self._looked_anew)
+            results = await write.apply(connection, target, writes, fence)
+            self._looked_anew = False
+            return results
 
 
 def _without_tokens(found: Object) -> Object:

@@ -41,7 +41,12 @@ _CONNECTION = ("08", "57P")
 
 
 # The table is not what it was when it was discovered (the last: a prepared statement whose result has other types).
-STALE = (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable, psycopg.errors.FeatureNotSupported)
+_STALE = ("42703", "42P01", "42704", "42804", "42846", "42883", "0A000")
+
+
+def is_stale(error: psycopg.Error) -> bool:
+    """Whether the table must be looked at anew. An error inside of a function is a trigger's own, not ours."""
+    return error.sqlstate in _STALE and not error.diag.context
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -64,7 +69,9 @@ def is_connection(error: psycopg.Error) -> bool:
 def concerns_all(error: psycopg.Error) -> bool:
     """Whether the same would happen to every row, so that dividing the batch is of no use."""
     state = error.sqlstate or ""
-    return state in ("40001", "40P01", "42501", "42703", "42P01", "42804", "42704", "53200", "53100", "25006")
+    if state.startswith("42"):
+        return not error.diag.context  # inside of a function it is a trigger's, and of this row perhaps
+    return state in ("40001", "40P01", "53200", "53100", "25006")
 
 
 def refusal(error: psycopg.Error) -> Refusal:

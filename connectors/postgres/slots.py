@@ -177,7 +177,7 @@ async def open_transactions(connection: Connection) -> str:
     return "; ".join(found) or "none that is visible to this role"
 
 
-async def wait_for_writers(connection: Connection, patience: float = PATIENCE) -> None:
+async def wait_for_writers(connection: Connection) -> None:
     """Returns when every transaction that ran at the call is over.
 
     A table just added to a publication is missing in the stream of transactions that had written it before, though they
@@ -186,7 +186,7 @@ async def wait_for_writers(connection: Connection, patience: float = PATIENCE) -
     row = await (await connection.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")).fetchone()
     assert row is not None
     bound = row[0]
-    until = time.monotonic() + patience
+    until = time.monotonic() + PATIENCE
     while True:
         row = await (
             await connection.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
@@ -203,10 +203,10 @@ async def wait_for_writers(connection: Connection, patience: float = PATIENCE) -
         await asyncio.sleep(_PAUSE)
 
 
-async def create_slot(connection: Connection, name: str, patience: float = PATIENCE) -> int:
-    """Makes the slot and returns its first position. It waits for transactions that are open, for so long."""
+async def create_slot(connection: Connection, name: str) -> int:
+    """Makes the slot and returns its first position. It waits for transactions that are open."""
     try:
-        await connection.execute(f"SET statement_timeout = {int(patience * 1000)}")
+        await connection.execute(f"SET statement_timeout = {int(PATIENCE * 1000)}")
         # A slot that a broken attempt left behind would have no use; ours is persistent and survives a restart.
         cursor = await connection.execute(
             "SELECT lsn::text FROM pg_create_logical_replication_slot($1, 'pgoutput')", [name]

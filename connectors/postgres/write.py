@@ -27,7 +27,7 @@ from connectors.postgres.client import Connection
 from connectors.postgres.mapping import text_array
 from connectors.postgres.names import MESSAGE_PREFIX
 from connectors.postgres.read import Ledger, Shape, keys_join, keys_sql, parse_snapshot
-from connectors.postgres.refusal import STALE, concerns_all, is_connection, refusal
+from connectors.postgres.refusal import concerns_all, is_connection, is_stale, refusal
 from connectors.postgres.statements import Job, UnfitError
 from rules.catalog import Value
 from rules.version import Version
@@ -53,6 +53,7 @@ class Target(msgspec.Struct, frozen=True):
     shape: Shape
     ledger: Ledger
     folding: find.Folding
+    looked_anew: bool = False  # the table has just been discovered: what it lacks now, it lacks
 
 
 class Answer(msgspec.Struct, eq=False):
@@ -93,7 +94,7 @@ async def _attempts(
                     return attempt.unknown(error)
                 raise
             await connection.execute("ROLLBACK")
-            if isinstance(error, STALE):
+            if is_stale(error) and not target.looked_anew:
                 raise
             if len(writes) == 1 or concerns_all(error) or not attempt.closing:
                 return _refused(writes, error)
@@ -354,7 +355,7 @@ class Round:
             if await self._statement(jobs, op, names):
                 return
         except psycopg.DatabaseError as error:
-            if is_connection(error) or isinstance(error, STALE):
+            if is_connection(error) or (is_stale(error) and not self.target.looked_anew):
                 raise
             await self.connection.execute("ROLLBACK TO SAVEPOINT part")
             if len(jobs) == 1:

@@ -74,8 +74,9 @@ def without(*kinds: type) -> Plant:
     return log_fault(lambda event: [] if isinstance(event, kinds) else [event])
 
 
-def _backwards(event: Captured) -> Sequence[Captured]:
-    return [evolve(event, changes=event.changes[::-1])] if isinstance(event, Batch) else [event]
+def _backwards(change: Change) -> Change:
+    version = change.version
+    return evolve(change, version=Version(-version.position, version.writer, None, -version.step))
 
 
 def _rounded(change: Change) -> Change:
@@ -327,7 +328,7 @@ FAULTS: dict[str, tuple[str, Plant]] = {
     ),
     "invents records": ("reads_and_finds_leave_out_what_is_not_there", _inventing),
     "reads what is excluded": ("excluded_fields_are_never_read", _indiscreet),
-    "tells changes backwards": ("inserts_updates_and_deletions_come_by_in_order", log_fault(_backwards)),
+    "numbers changes backwards": ("inserts_updates_and_deletions_come_by_in_order", change_fault(_backwards)),
     "does not see deletions": (
         "inserts_updates_and_deletions_come_by_in_order",
         change_fault(lambda change: None if change.op is Op.DELETE else change),

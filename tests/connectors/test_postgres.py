@@ -1,0 +1,664 @@
+"""What is PostgreSQL's own: tables of all kinds, rules that refuse, slots and publications. On a real server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+import pytest
+
+from connectors.base import (
+    Batch,
+    Change,
+    Context,
+    CursorExpiredError,
+    FatalError,
+    FieldsChanged,
+    ObjectUse,
+    Outcome,
+    RetriableError,
+    WriteOp,
+)
+from connectors.postgres import PostgresConnector, PostgresSettings, capture, slots
+from deploy.postgres import EmbeddedPostgres
+from rules.catalog import Kind, Value
+from tests.connectors.contract import Log, all_pages, applied, create, one, only, opened, update, write
+
+PATIENCE = 20.0
+NewDatabase = Callable[[int], str]
+
+
+def uses(*names: str, **settings: Any) -> tuple[ObjectUse, ...]:
+    return tuple(ObjectUse(name, settings) for name in names)
+
+
+def connector(url: str, *objects: ObjectUse, account: str = "crm", **settings: Any) -> PostgresConnector:
+    context = Context("acme", account, objects)
+    return PostgresConnector(PostgresSettings.model_validate({"url": url, **settings}), context)
+
+
+def run(url: str, *statements: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+@asynccontextmanager
+async def following(url: str, *objects: ObjectUse) -> AsyncIterator[tuple[PostgresConnector, Log]]:
+    async with opened(connector(url, *objects)) as made:
+        assert isinstance(made, PostgresConnector)
+        async with Log(made, await made.prepare(), PATIENCE) as log:
+            yield made, log
+        await made.release()
+
+
+@pytest.fixture
+def url(new_database: NewDatabase) -> str:
+    return new_database(16)
+
+
+# ---------------------------------------------------------------- discovery
+
+
+async def test_objects_have_bare_names_in_public_and_their_schema_elsewhere(url: str) -> None:
+    run(
+        url,
+        'CREATE TABLE "Odd, Name" (id int PRIMARY KEY)',
+        "CREATE SCHEMA sales",
+        "CREATE TABLE sales.deals (id int PRIMARY KEY)",
+        "CREATE TABLE people (id int PRIMARY KEY)",
+        "CREATE VIEW seen AS SELECT * FROM people",
+    )
+    named = (
+        ObjectUse("contacts", {"table": "people"}),
+        ObjectUse("deals", {"table": "sales.deals"}),
+        *uses("seen", "no"),
+    )
+    async with opened(connector(url, *named)) as account:
+        objects = (await account.discover()).objects
+    assert set(objects) == {"Odd, Name", "contacts", "deals", "seen", "no"}
+    assert objects["deals"].native == "sales.deals"
+    assert "view" in objects["seen"].problems[0]
+    assert "no table" in objects["no"].problems[0]
+    assert objects["contacts"].problems == ()
+    async with opened(connector(url)) as account:
+        assert set((await account.discover()).objects) == {"Odd, Name", "people", "sales.deals"}
+
+
+async def test_fields_tell_what_a_create_needs_and_what_cannot_be_written(url: str) -> None:
+    run(
+        url,
+        "CREATE TABLE firms (id int PRIMARY KEY, code text UNIQUE)",
+        "CREATE DOMAIN short AS varchar(7) NOT NULL",
+        "CREATE TABLE people (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a text NOT NULL, b text NOT NULL DEFAULT 'x',"
+        " c int REFERENCES firms, d text REFERENCES firms(code), e short, f numeric(8,3), g timestamp(2),"
+        " h text GENERATED ALWAYS AS (a || b) STORED, i varchar(4)[], j float8, UNIQUE (a, b))",
+        "CREATE UNIQUE INDEX ON people (f) WHERE f > 0",
+        "COMMENT ON COLUMN people.a IS 'the first'",
+    )
+    async with opened(connector(url)) as account:
+        people = (await account.discover()).objects["people"]
+    fields = {field.name: field for field in people.fields}
+    assert people.key == ("id",)
+    assert people.unique == (("a", "b"),)
+    assert {name for name, field in fields.items() if field.required} == {"a", "e"}
+    assert {name for name, field in fields.items() if field.read_only} == {"id"}
+    assert {name: field.references for name, field in fields.items() if field.references} == {"c": "firms"}
+    assert fields["e"].type.max_length == 7
+    assert (fields["f"].type.precision, fields["f"].type.scale) == (8, 3)
+    assert (fields["g"].type.kind, fields["g"].type.scale, fields["g"].type.zone) == (Kind.TIMESTAMP, 2, False)
+    item = fields["i"].type.item
+    assert item is not None
+    assert (item.kind, item.max_length) == (Kind.TEXT, 4)
+    assert fields["j"].type.bits == 64
+    assert fields["a"].description == "the first"
+    assert "h" not in fields  # not in the log before 18
+
+
+async def test_stored_generated_columns_are_read_from_18_on(new_database: NewDatabase) -> None:
+    url = new_database(18)
+    run(
+        url,
+        "CREATE TABLE t (id int PRIMARY KEY, a int, twice int GENERATED ALWAYS AS (a * 2) STORED, v int GENERATED ALWAYS AS (a + 1) VIRTUAL)",
+    )
+    async with following(url, *uses("t")) as (account, log):
+        fields = {field.name: field.read_only for field in (await account.discover()).objects["t"].fields}
+        assert fields == {"id": False, "a": False, "twice": True}
+        run(url, "INSERT INTO t VALUES (1, 21)")
+        assert only(await log.changes()).values == {"id": 1, "a": 21, "twice": 42}
+        assert only(await account.read("t", ["1"])).values == {"id": 1, "a": 21, "twice": 42}
+        result = await one(account, update("l", "1", {"twice": 1}), name="t")
+        assert (result.outcome, result.category, result.field) == (Outcome.REJECTED, "schema", "twice")
+
+
+@pytest.mark.parametrize(
+    ("statement", "problem", "remedy"),
+    [
+        ("CREATE TABLE t (a int)", "has no primary key", "ADD PRIMARY KEY"),
+        ("CREATE UNLOGGED TABLE t (a int PRIMARY KEY)", "is unlogged", "SET LOGGED"),
+        ("CREATE TABLE t (a int PRIMARY KEY); ALTER TABLE t REPLICA IDENTITY NOTHING", "REPLICA IDENTITY NOTHING", "DEFAULT"),
+        ("CREATE TABLE t (a int PRIMARY KEY DEFERRABLE)", "has no primary key", "ADD PRIMARY KEY"),
+        ("CREATE TABLE t (a int PRIMARY KEY GENERATED ALWAYS AS (1) STORED)", "generated", "exclude"),
+    ],
+)  # fmt: skip
+async def test_a_table_that_cannot_be_synced_says_why(url: str, statement: str, problem: str, remedy: str) -> None:
+    run(url, statement)
+    async with opened(connector(url, *uses("t"))) as account:
+        found = (await account.discover()).objects["t"].problems
+        assert problem in found[0]
+        assert remedy in found[0]
+        health = await account.check()
+        assert [(each.fatal, problem in each.message) for each in health.problems] == [(True, True)]
+        assert remedy in health.problems[0].remedy
+        with pytest.raises(FatalError, match=problem):
+            await account.prepare()
+    # Had it been published, the application's own updates would be refused.
+    run(url, "UPDATE t SET a = a WHERE false" if "GENERATED" not in statement else "SELECT 1")
+
+
+# ---------------------------------------------------------------- the log, by kind of table
+
+
+KEYS: list[tuple[str, list[str]]] = [
+    ("uuid", ["00000000-0000-0000-0000-000000000001", "6f1e1c1e-8d5b-4b0e-9b7a-3f6d2c1a0b9e"]),
+    ("numeric(10,2)", ["-1.5", "2", "10.25"]),
+    ("timestamptz", ["2026-01-01T00:00:00Z", "2026-01-02T12:00:00.5Z"]),
+    ("date", ["2026-01-01", "2026-11-24"]),
+    ("boolean", ["false", "true"]),
+    ("char(4)", ["a", "abcd"]),
+    ("smallint", ["-3", "4"]),
+    ("text", ["", "%2C", "a,b", "ß"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("type_", "values"), KEYS)
+async def test_keys_of_many_types_make_ids_that_find_their_rows(url: str, type_: str, values: list[str]) -> None:
+    run(
+        url,
+        f"CREATE TABLE t (k {type_} PRIMARY KEY, n int)",
+        f"CREATE TABLE pair (k {type_}, m int, n int, PRIMARY KEY (k, m))",
+    )
+    async with following(url, *uses("t", "pair")) as (account, log):
+        for value in values:
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute(f"INSERT INTO t VALUES (%s::text::{type_}, 1)", [value])
+                connection.execute(f"INSERT INTO pair VALUES (%s::text::{type_}, 2, 1)", [value])
+        events = await log.settled()
+        for name in ("t", "pair"):
+            ids = [c.id for event in events if isinstance(event, Batch) and event.object == name for c in event.changes]
+            pages = await all_pages(account, name)
+            assert [record.id for page in pages for record in page.records] == ids
+            for place, record_id in enumerate(ids):
+                rest = [record.id for page in await all_pages(account, name, record_id) for record in page.records]
+                assert rest == ids[place + 1 :]
+            assert {record.id for record in await account.read(name, ids)} == set(ids)
+            writes = [update(f"{name}{record_id}", record_id, {"n": 2}) for record_id in ids]
+            assert {r.outcome for r in await account.apply(name, writes, None)} == {Outcome.APPLIED}
+            removals = [write(WriteOp.DELETE, f"d{name}{record_id}", id=record_id) for record_id in ids]
+            assert {r.outcome for r in await account.apply(name, removals, None)} == {Outcome.APPLIED}
+        deleted = [change.id for change in await log.changes() if not change.values]
+        assert len(deleted) == 2 * len(values)
+
+
+async def test_a_partitioned_table_is_one_object(url: str) -> None:
+    run(
+        url,
+        "CREATE TABLE t (id int, region text, n int, PRIMARY KEY (id, region)) PARTITION BY LIST (region)",
+        "CREATE TABLE t_es PARTITION OF t FOR VALUES IN ('es')",
+        "CREATE TABLE t_rest PARTITION OF t DEFAULT",
+    )
+    async with following(url, *uses("t")) as (account, log):
+        assert set((await account.discover()).objects) == {"t"}
+        applied(await one(account, create("a", {"id": 1, "region": "es", "n": 1}), name="t"))
+        applied(await one(account, update("b", "1,es", {"region": "fr"}, expect={"n": 1}), name="t"))
+        run(url, "UPDATE t SET n = 2", "TRUNCATE t_es", "DELETE FROM t")
+        told = [(change.op.value, change.id, change.old_id) for change in await log.changes()]
+        # A row that moves between partitions is deleted in one and inserted in the other.
+        assert told == [
+            ("upsert", "1,es", None),
+            ("delete", "1,es", None),
+            ("upsert", "1,fr", None),
+            ("upsert", "1,fr", None),
+            ("delete", "1,fr", None),
+        ]
+
+
+async def test_a_full_replica_identity_fills_unchanged_large_values(url: str) -> None:
+    run(url, "CREATE TABLE t (id int PRIMARY KEY, large text, n int)", "ALTER TABLE t REPLICA IDENTITY FULL")
+    run(url, "INSERT INTO t SELECT 1, string_agg(md5(n::text), '') FROM generate_series(1, 3000) n")
+    async with following(url, *uses("t")) as (account, log):
+        run(url, "UPDATE t SET n = 5", "UPDATE t SET id = 2", "DELETE FROM t")
+        first, second, third = await log.changes()
+        assert len(str(first.values["large"])) == 96_000
+        assert (second.id, second.old_id) == ("2", "1")
+        assert (third.op.value, third.id, third.values) == ("delete", "2", {})
+
+
+async def test_an_index_as_replica_identity_is_the_key(url: str) -> None:
+    run(url, "CREATE TABLE t (a text NOT NULL, b int NOT NULL, c text)", "CREATE UNIQUE INDEX by_ab ON t (b, a)")
+    run(url, "ALTER TABLE t REPLICA IDENTITY USING INDEX by_ab", "INSERT INTO t VALUES ('x', 1, 'y')")
+    async with following(url, *uses("t")) as (account, log):
+        assert (await account.discover()).objects["t"].key == ("b", "a")
+        run(url, "UPDATE t SET c = 'z'", "DELETE FROM t")
+        assert [change.id for change in await log.changes()] == ["1,x", "1,x"]
+
+
+async def test_rows_of_an_inheriting_table_belong_to_it_alone(url: str) -> None:
+    run(url, "CREATE TABLE base (id int PRIMARY KEY)", "CREATE TABLE child (PRIMARY KEY (id)) INHERITS (base)")
+    async with following(url, *uses("base")) as (account, log):
+        run(url, "INSERT INTO base VALUES (1)", "INSERT INTO child VALUES (2)")
+        assert [change.id for change in await log.changes()] == ["1"]
+        assert [record.id for page in await all_pages(account, "base") for record in page.records] == ["1"]
+
+
+async def test_values_do_not_depend_on_settings_of_the_role_or_the_database(url: str) -> None:
+    name = url.rsplit("/", 1)[1]
+    odd = {
+        "datestyle": "German",
+        "timezone": "Asia/Kathmandu",
+        "intervalstyle": "iso_8601",
+        "bytea_output": "escape",
+        "extra_float_digits": "-3",
+    }
+    run(url, *(f"ALTER DATABASE \"{name}\" SET {key} = '{value}'" for key, value in odd.items()))
+    run(url, "CREATE TABLE t (id int PRIMARY KEY, d date, m timestamptz, i interval, b bytea, f float8)")
+    async with following(url, *uses("t")) as (account, log):
+        run(
+            url,
+            "INSERT INTO t VALUES (1, '2026-11-24', '2026-11-24 12:00+00', '1 day 2 hours', '\\x00ff', 0.1::float8 + 0.2)",
+        )
+        expected = {
+            "id": 1,
+            "d": "2026-11-24",
+            "m": "2026-11-24T12:00:00Z",
+            "i": "1 day 02:00:00",
+            "b": "AP8=",
+            "f": "0.30000000000000004",
+        }
+        assert only(await log.changes()).values == expected
+        assert only(await account.read("t", ["1"])).values == expected
+
+
+async def test_a_large_transaction_comes_in_batches_and_its_cursor_only_with_the_last(url: str) -> None:
+    run(url, "CREATE TABLE t (id int PRIMARY KEY)")
+    async with following(url, *uses("t")) as (account, log):
+        before = await account.position()
+        run(url, "INSERT INTO t SELECT generate_series(1, 1800)")
+        batches = [event for event in await log.settled() if isinstance(event, Batch)]
+        assert [change.id for batch in batches for change in batch.changes] == [str(n) for n in range(1, 1801)]
+        assert all(len(batch.changes) <= capture.BATCH for batch in batches)
+        assert {batch.cursor for batch in batches[:-1]} == {before}
+        assert batches[-1].cursor != before
+        steps = [change.version.step for batch in batches for change in batch.changes]
+        assert steps == sorted(set(steps))
+
+
+async def test_rows_of_several_objects_are_grouped_and_keep_their_order(url: str) -> None:
+    run(url, "CREATE TABLE a (id int PRIMARY KEY, n int)", "CREATE TABLE b (id int PRIMARY KEY, n int)")
+    async with following(url, *uses("a", "b")) as (_, log):
+        run(
+            url,
+            "DO $$ BEGIN FOR n IN 1..50 LOOP INSERT INTO a VALUES (n, 0); INSERT INTO b VALUES (n, 0); UPDATE a SET n = 1 WHERE id = n; END LOOP; END $$".replace(
+                "WHERE id = n", "WHERE id = (SELECT max(id) FROM a)"
+            ),
+        )
+        batches = [event for event in await log.settled() if isinstance(event, Batch)]
+        assert [(batch.object, len(batch.changes)) for batch in batches] == [("a", 100), ("b", 50)]
+        assert [change.id for change in batches[1].changes] == [str(n) for n in range(1, 51)]
+
+
+async def test_a_change_arrives_within_milliseconds(url: str) -> None:
+    run(url, "CREATE TABLE t (id int PRIMARY KEY, n int)", "INSERT INTO t VALUES (1, 0)")
+    async with following(url, *uses("t")) as (_, log):
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as person:
+            delays = []
+            for number in range(60):
+                await person.execute("UPDATE t SET n = %s", [number])
+                committed = asyncio.get_running_loop().time()
+                event = await log.next()
+                while not isinstance(event, Batch):
+                    event = await log.next()
+                delays.append(asyncio.get_running_loop().time() - committed)
+    # A poll or a timer in its way would show: they are 10 ms and more. The machine may be busy, so the best half counts.
+    assert sorted(delays)[len(delays) // 2] < 0.01, sorted(delays)
+
+
+# ---------------------------------------------------------------- changes of the schema
+
+
+async def test_a_column_added_beside_an_excluded_one_comes_into_the_log(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture, "CHECK", 0.2)
+    run(url, "CREATE TABLE t (id int PRIMARY KEY, a text, secret text)", "INSERT INTO t VALUES (1, 'x', 's')")
+    async with following(url, *uses("t", exclude=["secret"])) as (_, log):
+        run(url, "UPDATE t SET a = 'y'")
+        assert set(only(await log.changes()).values) == {"id", "a"}
+        run(url, "ALTER TABLE t ADD COLUMN b text")
+        fields: tuple[tuple[str, str], ...] | None = ()
+        number = 0
+        while not fields:
+            run(url, f"UPDATE t SET b = '{number}'")
+            number += 1
+            for event in await log.settled():
+                if isinstance(event, FieldsChanged):
+                    fields = event.fields
+        assert fields == (("id", "integer"), ("a", "text"), ("b", "text"))
+        run(url, "UPDATE t SET b = 'last'")
+        assert only(await log.changes()).values == {"id": 1, "a": "y", "b": "last"}
+
+
+@pytest.mark.parametrize("version", [14, 16])
+async def test_a_renamed_column_that_is_excluded_does_not_slip_through(new_database: NewDatabase, version: int) -> None:
+    url = new_database(version)
+    run(url, "CREATE TABLE t (id int PRIMARY KEY, a text, secret text)", "INSERT INTO t VALUES (1, 'x', 's')")
+    async with opened(connector(url, *uses("t", exclude=["secret"]))) as account:
+        async with Log(account, await account.prepare(), PATIENCE) as log:
+            await log.settled()
+            run(url, "ALTER TABLE t RENAME COLUMN secret TO ssn", "UPDATE t SET ssn = 'private', a = 'y'")
+            if version == 14:
+                with pytest.raises(FatalError, match="renamed"):
+                    await log.changes()
+            else:
+                assert only(await log.changes()).values == {"id": 1, "a": "y"}
+        with pytest.raises(FatalError, match="no column secret"):
+            await account.prepare()
+        await account.release()
+
+
+async def test_a_table_made_anew_is_read_again_not_lost(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture, "CHECK", 0.2)
+    run(url, "CREATE TABLE t (id int PRIMARY KEY)")
+    async with opened(connector(url, *uses("t"))) as account:
+        async with Log(account, await account.prepare(), PATIENCE) as log:
+            run(url, "DROP TABLE t", "CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+            with pytest.raises(CursorExpiredError, match="public.t"):
+                while True:
+                    await log.next()
+        await account.release()
+        async with Log(account, await account.prepare(), PATIENCE) as log:
+            run(url, "INSERT INTO t VALUES (2)")
+            assert only(await log.changes()).id == "2"
+        await account.release()
+
+
+async def test_a_type_changed_under_way_is_decoded_as_it_was_and_as_it_is(url: str) -> None:
+    run(url, "CREATE TABLE t (id int PRIMARY KEY, a int)", "INSERT INTO t VALUES (1, 1)")
+    async with following(url, *uses("t")) as (account, log):
+        await log.settled()
+        run(url, "UPDATE t SET a = 2", "CREATE TYPE size AS ENUM ('2', '3')")
+        run(url, "ALTER TABLE t ALTER a TYPE size USING a::text::size", "UPDATE t SET a = '3'")
+        events = await log.settled()
+        values = [change.values["a"] for event in events if isinstance(event, Batch) for change in event.changes]
+        assert values == [2, "3"]
+        assert [event.fields for event in events if isinstance(event, FieldsChanged)] == [
+            (("id", "integer"), ("a", "size"))
+        ]
+        applied_or_retried = await _again(account, create("l", {"id": 2, "a": "2"}))
+        assert applied_or_retried is Outcome.APPLIED
+
+
+async def test_a_log_that_is_behind_the_table_tells_the_fields_of_now_once(url: str) -> None:
+    run(url, "CREATE TABLE t (id int PRIMARY KEY, a int)")
+    async with opened(connector(url, *uses("t"))) as account:
+        cursor = await account.prepare()
+        run(url, "INSERT INTO t VALUES (1, 1)", "ALTER TABLE t ALTER a TYPE text, ADD b int", "UPDATE t SET b = 2")
+        async with Log(account, cursor, PATIENCE) as log:
+            events = await log.settled()
+            told = [event.fields for event in events if isinstance(event, FieldsChanged)]
+            assert told == [(("id", "integer"), ("a", "text"), ("b", "integer"))]
+            changes = [change.values for event in events if isinstance(event, Batch) for change in event.changes]
+            assert changes == [{"id": 1, "a": 1}, {"id": 1, "a": "1", "b": 2}]
+        await account.release()
+
+
+async def test_another_key_is_read_anew(url: str) -> None:
+    run(url, "CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+    async with opened(connector(url, *uses("t"))) as account:
+        async with Log(account, await account.prepare(), PATIENCE) as log:
+            await log.settled()
+            run(url, "ALTER TABLE t RENAME COLUMN id TO number", "UPDATE t SET number = 2")
+            with pytest.raises(CursorExpiredError, match="key of public.t"):
+                await log.changes()
+        await account.release()
+
+
+async def _again(account: PostgresConnector, each: Any) -> Outcome:
+    """As the engine does: an account whose table has changed is asked again."""
+    for _ in range(2):
+        try:
+            return (await one(account, each, name="t")).outcome
+        except RetriableError:
+            continue
+    raise AssertionError("refused twice")
+
+
+async def test_a_dropped_column_is_noticed_by_reads_and_writes(url: str) -> None:
+    run(url, "CREATE TABLE t (id int PRIMARY KEY, a int, b int)", "INSERT INTO t VALUES (1, 1, 1)")
+    async with opened(connector(url, *uses("t"))) as account:
+        assert only(await account.read("t", ["1"])).values == {"id": 1, "a": 1, "b": 1}
+        run(url, "ALTER TABLE t DROP COLUMN b")
+        with pytest.raises(RetriableError, match="fields of t have changed"):
+            await account.read("t", ["1"])
+        assert only(await account.read("t", ["1"])).values == {"id": 1, "a": 1}
+        run(url, "ALTER TABLE t DROP COLUMN a")
+        with pytest.raises(RetriableError, match="fields of t have changed"):
+            await account.apply("t", [update("l", "1", {"a": 2})], None)
+        result = await one(account, update("l", "1", {"a": 2}), name="t")
+        assert (result.outcome, result.category, result.field) == (Outcome.REJECTED, "schema", "a")
+
+
+# ---------------------------------------------------------------- refusals
+
+
+async def test_each_rule_of_a_table_refuses_with_its_category_field_and_other_record(url: str) -> None:
+    run(
+        url,
+        "CREATE TABLE firms (id int PRIMARY KEY)",
+        "CREATE TYPE mood AS ENUM ('good')",
+        "CREATE TABLE t (id int PRIMARY KEY, email text, firm int REFERENCES firms, m mood, n smallint, d numeric(4,2),"
+        " day date, u uuid, secret text DEFAULT 'hush', CONSTRAINT small CHECK (n < 100),"
+        " CONSTRAINT late UNIQUE (email) DEFERRABLE INITIALLY DEFERRED,"
+        " CONSTRAINT person FOREIGN KEY (firm) REFERENCES firms DEFERRABLE INITIALLY DEFERRED)",
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.n = 13 THEN RAISE 'thirteen is not done'; END IF;"
+        " IF NEW.n = 14 THEN RETURN NULL; END IF;"
+        " IF NEW.n = 15 THEN PERFORM absent_column FROM t; END IF; RETURN NEW; END $$",
+        "CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION refuse()",
+        "INSERT INTO firms VALUES (1)",
+        "INSERT INTO t (id, email, firm) VALUES (1, 'a@x', 1)",
+    )
+    refused: list[tuple[dict[str, Value], str, str | None, str | None, str]] = [
+        ({"email": "a@x"}, "duplicate", "email", "1", "late"),
+        ({"id": 1}, "duplicate", "id", "1", "t_pkey"),
+        ({"firm": 7}, "association", "firm", "7", "firms"),
+        ({"m": "bad"}, "invalid_value", "m", None, "bad"),
+        ({"n": 200}, "invalid_value", "n", None, "small"),
+        ({"n": 70000}, "invalid_value", "n", None, "out of range"),
+        ({"d": "100"}, "invalid_value", "d", None, "overflow"),
+        ({"day": "2026-02-30"}, "invalid_value", "day", None, "2026-02-30"),
+        ({"u": "no uuid"}, "invalid_value", "u", None, "no uuid"),
+        ({"email": "nul\0"}, "invalid_value", "email", None, "U+0000"),
+        ({"email": "half \ud800"}, "invalid_value", "email", None, "email"),
+        ({"email": ["a"]}, "invalid_value", "email", None, "list"),
+        ({"n": 13}, "unknown", None, None, "thirteen is not done"),
+        ({"n": 14}, "unknown", None, None, "trigger"),
+        ({"n": 15}, "schema", None, None, "absent_column"),
+        ({"absent": 1}, "schema", "absent", None, "absent"),
+        ({"secret": "x"}, "schema", "secret", None, "secret"),
+    ]
+    async with following(url, *uses("t", exclude=["secret"]), ObjectUse("firms")) as (account, _):
+        writes = [create(f"l{n}", {"id": 100 + n, **values}) for n, (values, *_) in enumerate(refused)]
+        writes.append(create("good", {"id": 99, "n": 1}))
+        results = await account.apply("t", writes, None)
+        assert results[-1].outcome is Outcome.APPLIED
+        for result, (values, category, field, other, text) in zip(results, refused, strict=False):
+            assert (result.outcome, result.category) == (Outcome.REJECTED, category), (values, result)
+            assert (result.field, result.other) == (field, other), (values, result)
+            assert text in (result.message or "")
+            assert "hush" not in (result.message or "")
+        removal = await one(account, write(WriteOp.DELETE, "f", id="1"), name="firms")
+        assert (removal.outcome, removal.category) == (Outcome.REJECTED, "association")
+
+
+async def test_a_deadlock_with_a_person_is_answered_and_never_hangs(url: str) -> None:
+    run(url, "CREATE TABLE t (id int PRIMARY KEY, email text UNIQUE)", "INSERT INTO t VALUES (1, 'a'), (2, 'b')")
+    async with opened(connector(url, *uses("t"))) as account:
+        async with await psycopg.AsyncConnection.connect(url) as person:
+            await person.execute("INSERT INTO t VALUES (3, 'c')")
+            ours = asyncio.create_task(
+                account.apply("t", [update("l", "1", {"email": "z"}), update("k", "2", {"email": "c"})], None)
+            )
+            await asyncio.sleep(0.05)
+            theirs = asyncio.create_task(person.execute("UPDATE t SET email = 'd' WHERE id = 1"))
+            results = await asyncio.wait_for(ours, PATIENCE)
+            await asyncio.gather(theirs, return_exceptions=True)
+            await person.rollback()
+        assert [result.outcome for result in results] in (
+            [Outcome.APPLIED, Outcome.RETRY],
+            [Outcome.RETRY, Outcome.RETRY],
+        )
+        assert len(await account.read("t", ["1", "2"])) == 2
+
+
+async def test_two_writers_without_a_fence_do_not_create_twice_for_one_link(url: str) -> None:
+    run(url, "CREATE TABLE t (id serial PRIMARY KEY, a text)")
+    async with opened(connector(url, *uses("t"))) as one_, opened(connector(url, *uses("t"))) as other:
+        await one_.prepare()
+        each = [create(f"l{n}", {"a": str(n)}) for n in range(20)]
+        first, second = await asyncio.gather(one_.apply("t", each, None), other.apply("t", each, None))
+        assert {result.outcome for result in (*first, *second)} == {Outcome.APPLIED}
+        assert [result.id for result in first] == [result.id for result in second]
+        await one_.release()
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT count(*), count(DISTINCT a) FROM t").fetchone() == (20, 20)
+
+
+async def test_identifiers_are_found_by_index_in_a_table_too_large_to_scan(url: str) -> None:
+    run(url, "CREATE TABLE t (id serial PRIMARY KEY, email text UNIQUE, pad text)")
+    run(
+        url,
+        "INSERT INTO t (email, pad) SELECT 'p' || n || '@example.com', repeat('x', 200) FROM generate_series(1, 12000) n",
+    )
+    from connectors.base import Identifier
+
+    async with opened(connector(url, *uses("t"))) as account:
+        values: dict[str, Value] = {"email": "p77@example.com"}
+        result = await one(
+            account, create("l", values, identifiers=(Identifier("email", "email", "p77@example.com"),)), name="t"
+        )
+        assert (result.outcome, result.id) == (Outcome.EXISTS, "77")
+
+
+# ---------------------------------------------------------------- slots
+
+
+async def test_a_slot_that_another_program_reads_is_refused(url: str) -> None:
+    run(url, "CREATE TABLE t (id int PRIMARY KEY)")
+    async with opened(connector(url, *uses("t"))) as account, opened(connector(url, *uses("t"))) as second:
+        async with Log(account, await account.prepare(), PATIENCE) as log:
+            await log.settled()
+            with pytest.raises(RetriableError, match="in use by process"):
+                await anext(second.changes(None).__aiter__())
+        slot = slots_name()
+        stranger = await _stranger(url, slot)
+        try:
+            with pytest.raises(FatalError, match="in use by process") as caught:
+                await anext(second.changes(None).__aiter__())
+            assert "another `name`" in caught.value.remedy
+        finally:
+            await stranger.close()
+        await account.release()
+
+
+def slots_name() -> str:
+    from connectors.postgres.names import slot_name
+
+    return slot_name("acme", "crm")
+
+
+async def _stranger(url: str, slot: str) -> Any:
+    from connectors.postgres.replication import Replication
+
+    return await Replication.start(url, "pg_recvlogical", slot, slot, 0)
+
+
+async def test_the_log_goes_on_after_its_connection_was_cut(url: str) -> None:
+    run(url, "CREATE TABLE t (id int PRIMARY KEY)")
+    async with opened(connector(url, *uses("t"))) as account:
+        cursor = await account.prepare()
+        async with Log(account, cursor, PATIENCE) as log:
+            run(url, "INSERT INTO t VALUES (1)")
+            assert only(await log.changes()).id == "1"
+            run(
+                url,
+                "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE database = current_database()",
+            )
+            with pytest.raises(RetriableError):
+                while True:
+                    await log.next()
+        async with Log(account, cursor, PATIENCE) as log:
+            run(url, "INSERT INTO t VALUES (2)")
+            assert [change.id for change in await log.changes()] == ["1", "2"]
+        await account.release()
+
+
+async def test_prepare_gives_up_on_a_transaction_that_stays_open_and_names_it(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "PATIENCE", 0.3)
+    run(url, "CREATE TABLE t (id int PRIMARY KEY)", "CREATE TABLE u (id int PRIMARY KEY)")
+    async with opened(connector(url, *uses("t"))) as account, opened(connector(url, *uses("t", "u"))) as later:
+        async with await psycopg.AsyncConnection.connect(url, application_name="long report") as person:
+            await person.execute("INSERT INTO t VALUES (1)")
+            with pytest.raises(RetriableError, match="long report"):
+                await account.prepare()
+            assert await account.position() is None
+            await person.commit()
+            await account.prepare()
+            await person.execute("INSERT INTO u VALUES (1)")
+            with pytest.raises(RetriableError, match="long report"):
+                await later.prepare()
+            await person.rollback()
+        await later.prepare()
+        await later.release()
+
+
+async def test_release_leaves_nothing_but_the_ledger(url: str) -> None:
+    run(url, "CREATE TABLE t (id int PRIMARY KEY)")
+    async with opened(connector(url, *uses("t"))) as account:
+        await account.prepare()
+        await account.release()
+        await account.release()  # and again changes nothing
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT count(*) FROM pg_publication").fetchone() == (0,)
+        query = "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()"
+        assert connection.execute(query).fetchone() == (0,)
+        assert connection.execute("SELECT to_regclass('tandem.ledger') IS NOT NULL").fetchone() == (True,)
+
+
+def ids(changes: Sequence[Change]) -> list[str]:
+    return [change.id for change in changes]
+
+
+async def test_accounts_in_one_database_do_not_mix(url: str) -> None:
+    run(url, "CREATE TABLE a (id serial PRIMARY KEY, n int)", "CREATE TABLE b (id serial PRIMARY KEY, n int)")
+    async with (
+        opened(connector(url, *uses("a"), account="crm")) as crm,
+        opened(connector(url, *uses("b"), account="shop")) as shop,
+    ):
+        cursors = await asyncio.gather(crm.prepare(), shop.prepare())
+        async with Log(crm, cursors[0], PATIENCE) as first, Log(shop, cursors[1], PATIENCE) as second:
+            # One link, written on both of its sides.
+            applied(await one(crm, create("l", {"n": 1}), name="a"))
+            applied(await one(shop, create("l", {"n": 1}), name="b"))
+            for log in (first, second):
+                assert only(await log.changes()).token is not None
+        await asyncio.gather(crm.release(), shop.release())
+
+
+@pytest.fixture
+def server(servers: Callable[[int], EmbeddedPostgres]) -> EmbeddedPostgres:
+    return servers(16)
