@@ -63,6 +63,7 @@ class Table(msgspec.Struct, frozen=True):
     creatable: bool = True
     updatable: bool = True
     deletable: bool = True
+    role: str = ""  # as whom we are connected, for remedies
 
     @property
     def native(self) -> str:
@@ -145,7 +146,7 @@ SELECT c.oid::bigint AS oid, n.nspname AS schema, c.relname AS name, c.relkind::
        c.relreplident::text AS identity, greatest(c.reltuples, 0)::bigint AS rows,
        c.relrowsecurity AND (c.relforcerowsecurity OR NOT pg_has_role(c.relowner, 'USAGE'))
          AND NOT (SELECT r.rolbypassrls OR r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) AS hidden_rows,
-       has_schema_privilege(n.oid, 'USAGE') AS usage,
+       has_schema_privilege(n.oid, 'USAGE') AS usage, current_user::text AS role,
        has_table_privilege(c.oid, 'SELECT') OR has_any_column_privilege(c.oid, 'SELECT') AS readable,
        has_table_privilege(c.oid, 'INSERT') OR has_any_column_privilege(c.oid, 'INSERT') AS insertable,
        has_table_privilege(c.oid, 'UPDATE') OR has_any_column_privilege(c.oid, 'UPDATE') AS updatable,
@@ -330,6 +331,7 @@ class _Builder:
             creatable=row["insertable"],
             updatable=row["updatable"],
             deletable=row["deletable"],
+            role=row["role"],
         )
 
     def _is_read(self, column: Row, exclude: tuple[str, ...]) -> bool:
@@ -377,13 +379,13 @@ class _Builder:
         self, row: Row, key: tuple[str, ...], names: Iterable[str], readable: set[str], settings: PostgresObjectSettings
     ) -> Iterable[str]:
         native = f"{row['schema']}.{row['name']}"
-        sql = f"{quote(row['schema'])}.{quote(row['name'])}"
+        sql, role = f"{quote(row['schema'])}.{quote(row['name'])}", quote(row["role"])
         if row["kind"] in ("v", "m", "f"):
             kind = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}[row["kind"]]
             yield f"{native} is {kind}, which has no change log: name the table behind it"
             return
         if not row["usage"] or not row["readable"]:
-            yield f"{native} may not be read: GRANT USAGE ON SCHEMA {quote(row['schema'])} TO role; GRANT SELECT ON {sql} TO role;"
+            yield f"{native} may not be read: GRANT USAGE ON SCHEMA {quote(row['schema'])} TO {role}; GRANT SELECT ON {sql} TO {role};"
             return
         if row["persistence"] == "u":
             yield f"{native} is unlogged, so its changes cannot be seen: ALTER TABLE {sql} SET LOGGED;"
@@ -395,7 +397,7 @@ class _Builder:
             missing = ", ".join(name for name in key if name not in readable)
             yield f"{native} has a key column {missing} that is excluded, generated or may not be read: take it out of `exclude`, or grant SELECT"
         if row["hidden_rows"]:
-            yield f"row security hides rows of {native} from this role, while the log shows all: ALTER ROLE role BYPASSRLS;"
+            yield f"row security hides rows of {native} from this role, while the log shows all: ALTER ROLE {role} BYPASSRLS;"
         known = set(names)
         for name in (*settings.exclude, *([settings.merged_into] if settings.merged_into else [])):
             if name not in known:

@@ -122,7 +122,7 @@ def _objects(subject: Subject, found: Discovered, role: str, problems: list[Prob
         table = found.tables[use.name]
         for problem in table.problems:
             what, _, remedy = problem.partition(": ")
-            problems.append(Problem(f"{use.name}: {what}", remedy.replace(" role;", f" {quote(role)};")))
+            problems.append(Problem(f"{use.name}: {what}", remedy))
         if table.problems:
             continue
         sound.append(table)

@@ -224,7 +224,8 @@ async def create_slot(connection: Connection, name: str) -> int:
             "raise max_replication_slots and restart it, or drop slots that nobody uses",
         ) from error
     except psycopg.errors.InsufficientPrivilege as error:
-        raise FatalError("the role may not make a replication slot", "ALTER ROLE role REPLICATION;") from error
+        remedy = f"ALTER ROLE {quote(connection.info.user)} REPLICATION;"
+        raise FatalError("the role may not make a replication slot", remedy) from error
     except psycopg.errors.ObjectNotInPrerequisiteState as error:
         raise FatalError(
             f"the server cannot decode its log: {error.diag.message_primary}",

@@ -52,7 +52,7 @@ def input_texts(shape: Shape, write: Write) -> dict[str, str | None]:
 def grant(table: Table, column: Column) -> str:
     """The statement that lets a role write the column."""
     name = quote(column.name)
-    return f"GRANT INSERT ({name}), UPDATE ({name}) ON {table.sql} TO role;"
+    return f"GRANT INSERT ({name}), UPDATE ({name}) ON {table.sql} TO {quote(table.role)};"
 
 
 def _input(column: Column, value: Any) -> str:
