@@ -125,6 +125,8 @@ def _move_or_mark(draft: Draft, sync: Sync, side: int, named: tuple[str, Link], 
         draft.save_image(survivor, Image(NEVER, {}, "", {sync.name: Seat(side)}, partial=True))
     draft.sync(sync.name).moved = True
     link.gone[side], link.refusals = False, []
+    if link.flight is not None:
+        link.flight.sources = {}  # it was for the loser: the survivor does not have it
     seat_record(draft, sync, side, survivor[2], link_id, link)
     draft.stir(*survivor)
     draft.note(sync.name, link_id, "merged", note=f"into {reference(sync, side, survivor[2])}")

@@ -264,8 +264,7 @@ def test_one_field_may_be_the_source_of_two_each_with_its_own_base() -> None:
 
 
 def test_identifiers_that_are_equal_normalised_are_equal() -> None:
-    sync = {"kind": "company", "mapping": [{"crm": "name", "shop": "full_name", "identifier": "domain"}]}
-    rules = compiled(**sync)
+    rules = compiled(kind="company", mapping=[{"crm": "name", "shop": "full_name", "identifier": "domain"}])
     values: Any = ({"name": "https://www.Acme.com/"}, {"full_name": "acme.com"})
     assert writes(merge(rules, values, {}, Pairs())) == []
     base: Any = {"name=full_name": ("acme.com", "acme.com")}

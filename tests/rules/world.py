@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
-from sortedcontainers import SortedDict
+from sortedcontainers import SortedDict  # type: ignore[import-untyped]
 
 from rules.catalog import Capabilities, Field, FieldType, Kind, Object, Value
 from rules.decide import Decision, Envelope, decide, index_changes
@@ -59,10 +59,11 @@ class MemoryView:
     """The state of one connection, as a sorted map."""
 
     def __init__(self) -> None:
-        self.entries: SortedDict[bytes, bytes] = SortedDict()
+        self.entries: Any = SortedDict()
 
     def get(self, key: bytes) -> bytes | None:
-        return self.entries.get(key)
+        raw: bytes | None = self.entries.get(key)
+        return raw
 
     def get_many(self, keys: Iterable[bytes]) -> list[bytes | None]:
         return [self.entries.get(key) for key in keys]
@@ -398,7 +399,8 @@ class World:
         """Until nothing moves any more."""
         for _ in range(limit):
             moved = self.think() or self.deliver()
-            moved = moved or any([self.capture(account) for account in self.accounts])
+            for account in () if moved else self.accounts:
+                moved |= self.capture(account)
             if not moved:
                 self.check_counts()
                 return self
