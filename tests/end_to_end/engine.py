@@ -134,8 +134,10 @@ class Engine:
         assert self.process is None
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [TANDEM, "--file", str(self.folder / "sync.yaml"), "--home", str(self.home), "up"]
-                + ["--workers", str(workers), *arguments],
+                [
+                    *(TANDEM, "--file", str(self.folder / "sync.yaml"), "--home", str(self.home)),
+                    *("up", "--workers", str(workers), *arguments),
+                ],
                 env=self.environment | (environment or {}),
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -166,12 +168,9 @@ class Engine:
 
     def tail(self, lines: int = 40) -> str:
         """The end of the log of `up` and of its workers."""
-        files = [self.log, *sorted(self.home.rglob("*.log"))]
-        parts = []
-        for file in files:
-            if file.exists() and "postgres" not in str(file) and "kafka" not in str(file):
-                parts.append(f"--- {file.name}\n" + "\n".join(file.read_text(errors="replace").splitlines()[-lines:]))
-        return "\n".join(parts)
+        files = [self.log, *sorted(self.home.glob("*.log")), *sorted(self.home.glob("workers/*/*.log"))]
+        ends = {file.name: file.read_text(errors="replace").splitlines()[-lines:] for file in files if file.exists()}
+        return "\n".join(line for name, end in ends.items() for line in (f"--- {name}", *end))
 
     def close(self) -> None:
         """Ends what runs and gives everything back: no process, slot or publication stays."""

@@ -95,14 +95,14 @@ def test_a_full_read_among_four_writers_killed_at_five_pages_loses_nothing(engin
     # Records on both sides are edited in the CRM, those on one side there: until two records are linked, the default side wins.
     own = {"crm": range(12_000), "shop": range(12_000, 16_000)}
     writers = [
-        Writer(account, engine.urls[account], number, [f"p{one}@example.org" for one in own[account][half::2]], 0.01)
+        Writer(account, engine.urls[account], number, [f"p{one}@example.org" for one in own[account][half::2]], 0.03)
         for number, (account, half) in enumerate((("crm", 0), ("crm", 1), ("shop", 0), ("shop", 1)))
     ]
     for writer in writers:
         writer.start()
     # Each worker is killed when it has sent its fourth page; the next one goes on from the last page that came through.
     engine.up(workers=2, environment={"TANDEM_FAULT": "read:1:4"})
-    engine.wait(timeout=150)
+    until(lambda: engine.log.read_text().count("SIGKILL") >= 5, "five workers were killed")
     written = [writer.stop() for writer in writers]
     engine.wait(timeout=120)
     check_against(engine, written)
