@@ -5,6 +5,8 @@ Responsible for what must be the same on every worker and in the console. Must n
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from zlib import crc32
@@ -12,7 +14,7 @@ from zlib import crc32
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError, for_code
 
 from streams.broker import Broker
 from streams.errors import LayoutError
@@ -25,6 +27,8 @@ UNIT_BYTES = 24 << 20
 
 # How long a worker may be away before what its disk holds is thrown away: deletions it has not seen may be compacted.
 AWAY = timedelta(days=30)
+
+_VISIBLE_SECONDS = 30.0
 
 MARKER = b"\0owner"
 """The key of a partition owner's marker. No key of ours begins with a zero byte else, and readers skip those that
@@ -155,10 +159,15 @@ async def ensure_topics(
         if replication is None:
             brokers = len((await admin.describe_cluster())["brokers"])
             replication = 3 if brokers >= 3 else 1
-        topics = Topics(installation, await _partitions_of(admin, Topics(installation, partitions)))
+        topics = Topics(installation, partitions)
         wanted = settings_of(topics, retention, replication)
-        await _create(admin, topics, wanted, replication)
-        await _configure(admin, wanted)
+        # The first one decides how many partitions all have, also where several workers start at the same time.
+        new = await _create(admin, topics, [topics.changes], wanted, replication)
+        spread = await _visible(admin, [topics.changes])
+        topics = Topics(installation, spread[topics.changes])
+        new |= await _create(admin, topics, [name for name in wanted if name not in new], wanted, replication)
+        _check(topics, await _visible(admin, wanted))
+        await _configure(admin, {name: settings for name, settings in wanted.items() if name not in new})
         return topics
     finally:
         await admin.close()
@@ -174,38 +183,59 @@ async def cluster_id(broker: Broker) -> str:
         await admin.close()
 
 
-async def _partitions_of(admin: AIOKafkaAdminClient, topics: Topics) -> int:
-    """How many partitions the topics that exist have; what was asked for where none exists."""
-    existing = set(await admin.list_topics())
-    spread = [name for name in settings_of(topics, timedelta(), 1) if name in existing and name != topics.config]
-    if not spread:
-        return topics.partitions
-    described = await admin.describe_topics(spread)
-    found = {topic["topic"]: len(topic["partitions"]) for topic in described}
-    if len(set(found.values())) != 1:
-        raise LayoutError(
-            f"the topics of {topics.installation} must have equally many partitions, and have {found}: were they"
-            " made by hand? Delete them, or give the installation another name"
-        )
-    return next(iter(found.values()))
-
-
 async def _create(
-    admin: AIOKafkaAdminClient, topics: Topics, wanted: Mapping[str, Mapping[str, str]], replication: int
-) -> None:
+    admin: AIOKafkaAdminClient,
+    topics: Topics,
+    names: Iterable[str],
+    wanted: Mapping[str, Mapping[str, str]],
+    replication: int,
+) -> set[str]:
+    """Creates what does not exist; the names of what it created."""
     new = [
-        NewTopic(name, 1 if name == topics.config else topics.partitions, replication, topic_configs=dict(settings))
-        for name, settings in wanted.items()
+        NewTopic(name, 1 if name == topics.config else topics.partitions, replication, topic_configs=dict(wanted[name]))
+        for name in names
     ]
-    reply = await admin.create_topics(new)
-    for name, code, *message in reply.topic_errors:
+    created = set()
+    for name, code, *message in (await admin.create_topics(new)).topic_errors if new else ():
         error = for_code(code)
-        if code and error is not TopicAlreadyExistsError:
+        if not code:
+            created.add(name)
+        elif error is not TopicAlreadyExistsError:
             raise error(f"{name}: {message}") if issubclass(error, KafkaError) else LayoutError(f"{name}: {message}")
+    return created
+
+
+async def _visible(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, int]:
+    """Returns when every partition of the topics has a leader: a little after they were created. How many partitions
+    each has."""
+    ends = time.monotonic() + _VISIBLE_SECONDS
+    while True:
+        described = await admin.describe_topics(list(names))
+        leaders = {
+            topic["topic"]: [found["leader"] for found in topic["partitions"] if not found["error_code"]]
+            for topic in described
+            if not topic["error_code"]
+        }
+        if all(leaders.get(name) and min(leaders[name]) >= 0 for name in names):
+            return {name: len(leaders[name]) for name in names}
+        if time.monotonic() > ends:
+            raise KafkaTimeoutError(f"no leader in {_VISIBLE_SECONDS} s for {sorted(set(names) - leaders.keys())}")
+        await asyncio.sleep(0.05)
+
+
+def _check(topics: Topics, found: Mapping[str, int]) -> None:
+    spread = {name: count for name, count in found.items() if name != topics.config}
+    if set(spread.values()) != {topics.partitions} or found[topics.config] != 1:
+        raise LayoutError(
+            f"the topics of {topics.installation} must have equally many partitions, and {topics.config} one: they have"
+            f" {dict(found)}. Were they made by hand? Delete them, or give the installation another name"
+        )
 
 
 async def _configure(admin: AIOKafkaAdminClient, wanted: Mapping[str, Mapping[str, str]]) -> None:
     """Sets the topics' settings where they are not those that we want (an earlier version's, another retention)."""
+    if not wanted:
+        return
     replies = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in wanted])
     different = []
     for reply in replies:
@@ -215,5 +245,7 @@ async def _configure(admin: AIOKafkaAdminClient, wanted: Mapping[str, Mapping[st
             found = {entry[0]: entry[1] for entry in entries}
             if any(found.get(key) != value for key, value in wanted[name].items()):
                 different.append(ConfigResource(ConfigResourceType.TOPIC, name, configs=dict(wanted[name])))
-    if different:
-        await admin.alter_configs(different)
+    for reply in await admin.alter_configs(different) if different else ():
+        for code, message, _, name in reply.resources:
+            if code:
+                raise LayoutError(f"the settings of {name} cannot be set: {message}")

@@ -17,7 +17,12 @@ from tests.streams.pipeline import Pipeline
 @pytest.fixture
 def pipeline(kafka: EmbeddedKafka, tmp_path: Path) -> Callable[..., Pipeline]:
     """`async with pipeline(): ...`; the accounts may be named."""
-    return lambda *accounts: Pipeline(kafka.bootstrap, f"s{secrets.token_hex(4)}", tmp_path, accounts or ("a", "b"))
+
+    def new(*accounts: str) -> Pipeline:
+        name = f"s{secrets.token_hex(4)}"
+        return Pipeline(kafka.bootstrap, name, tmp_path / name, accounts or ("a", "b"))
+
+    return new
 
 
 @pytest.fixture

@@ -68,6 +68,8 @@ def decide(view: View, event: Event, envelope: Envelope) -> Decision:
         case Order(action="read"):
             account = envelope.connection.split("~")[0]
             found.orders.append(ReadRequest(envelope.connection, account, "contacts", event.id, f"{event.id}-read"))
+        case Order(action="overflow"):
+            found.state |= {b"b%d" % n: b"x" * (4 << 20) for n in range(7)}
         case Order(action="resync"):
             _put(found, b"lresync", view.get(b"lresync"), Count(1, envelope.offset))
         case _:
@@ -87,7 +89,9 @@ def _edits(view: View, event: Captured, envelope: Envelope, found: Decision) -> 
             continue
         count.n, count.seq = count.n + 1, int(row.values["seq"] or 0)  # type: ignore[arg-type]
         _put(found, key, before, count)
-        values: dict[str, Value] = {**row.values, "n": count.n}
+        if "blob" in row.values:
+            found.state[b"b" + row.id.encode()] = str(row.values["blob"]).encode()
+        values: dict[str, Value] = {"seq": count.seq, "n": count.n}
         commands.append(
             Command(SYNC, row.id, count.seq, f"{row.id}/{count.seq}", "update", row.id, values, {}, committed_at=1.0)
         )

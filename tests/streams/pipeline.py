@@ -13,31 +13,43 @@ import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
+from faust.types import TP
 from rocksdict import Rdict
 
+from rules.catalog import Value
 from rules.events import Captured, Command, Commands, DeadLetter, Event, Results, Row, StatusRow
 from rules.version import Version
-from schemas import decode, encode, encode_change
+from schemas import Message, SchemaError, decode, encode, encode_change
 from streams import keys
 from streams.broker import Broker
 from streams.config import publish, send_orders
 from streams.disk import options
+from streams.housekeeper import Housekeeper
 from streams.protocols import Configuration
-from streams.topics import Topics, ensure_topics, parse_status_key
+from streams.topics import MESSAGE_BYTES, Topics, ensure_topics, parse_status_key
 from tests.streams.counting import EXACT, Count, index_changes
 from tests.streams.worker import PARTITIONS
 
 ROOT = Path(__file__).parent.parent.parent
+T = TypeVar("T")
 count_of = msgspec.msgpack.Decoder(Count).decode
+
+
+def decoded(data: bytes) -> Message | None:
+    """The message; None: it is none."""
+    try:
+        return decode(data)
+    except SchemaError:
+        return None
 
 
 class Verdict(msgspec.Struct):
@@ -69,7 +81,9 @@ class Pipeline:
     async def __aenter__(self) -> Self:
         await ensure_topics(self.broker, self.name, partitions=PARTITIONS, retention=timedelta(days=30))
         await publish(self.broker, self.topics, self.configuration(1))
-        self.producer = AIOKafkaProducer(**self.broker.client(), enable_idempotence=True, linger_ms=0)
+        self.producer = AIOKafkaProducer(
+            **self.broker.client(), enable_idempotence=True, linger_ms=0, max_request_size=MESSAGE_BYTES
+        )
         await self.producer.start()
         return self
 
@@ -130,11 +144,21 @@ class Pipeline:
         """Whether the worker has stopped itself."""
         return psutil.Process(self.workers[worker].pid).status() == psutil.STATUS_STOPPED
 
+    async def eventually(
+        self, holds: Callable[[T], bool], look: Callable[[], Awaitable[T]], seconds: float = 20
+    ) -> None:
+        """Waits for a condition of the topics."""
+        ends = time.monotonic() + seconds
+        while not holds(found := await look()):
+            assert time.monotonic() < ends, found
+            await asyncio.sleep(0.1)
+
     # ---------------------------------------------------------------- inputs
 
-    async def edit(self, account: str, *records: str, config: int = 1) -> int:
-        """One message with an edit of each record, in `changes`; its offset."""
-        data = encode_change(self._edits(account, records), config=config)
+    async def edit(self, account: str, *records: str, config: int = 1, blob: str | None = None) -> int:
+        """One message with an edit of each record, in `changes`; its offset. `blob`: a value that the state is to
+        keep."""
+        data = encode_change(self._edits(account, records, {} if blob is None else {"blob": blob}), config=config)
         return await self.put(self.topics.changes, account, data)
 
     async def edit_exactly(self, account: str, *records: str) -> int:
@@ -151,11 +175,11 @@ class Pipeline:
             self.topics.commands, to, encode(Commands(self.connection(account), to, "contacts", (command,)))
         )
 
-    def _edits(self, account: str, records: Iterable[str]) -> Captured:
+    def _edits(self, account: str, records: Iterable[str], more: dict[str, Value] | None = None) -> Captured:
         self._serial += 1
         rows = []
         for record in records:
-            rows.append(Row(record, {"seq": self.sent[account, record]}, Version(self._serial)))
+            rows.append(Row(record, {"seq": self.sent[account, record], **(more or {})}, Version(self._serial)))
             self.sent[account, record] += 1
         return Captured(account, "contacts", tuple(rows))
 
@@ -287,13 +311,29 @@ class Pipeline:
             else:
                 return
 
+    def housekeeper(
+        self, consumed: dict[TopicPartition, int]
+    ) -> Callable[[timedelta, float], Awaitable[dict[Any, int]]]:
+        """Sweeps, for a retention and a time: `Housekeeper.sweep`."""
+        positions = {TP(tp.topic, tp.partition): offset for tp, offset in consumed.items()}
+        return lambda retention, now: Housekeeper(self.broker, retention, lambda: positions).sweep(now)
+
+    async def begins(self, tp: TopicPartition) -> int:
+        """The first offset of a log."""
+        consumer = AIOKafkaConsumer(**self.broker.client())
+        await consumer.start()
+        try:
+            return int((await consumer.beginning_offsets([tp]))[tp])
+        finally:
+            await consumer.stop()
+
     async def verdict(self) -> Verdict:
         """Counts, once settled."""
         commands, miscounted = await self._commands()
         answers = {
             (self.topics.partition_of(message.key.decode()), message.key, answer.link, answer.sequence)
             for message in await self.everything(self.topics.inbox)
-            if isinstance(results := decode(message.value), Results)
+            if isinstance(results := decoded(message.value), Results)
             for answer in results.answers
         }
         lost = sum(
@@ -314,7 +354,7 @@ class Pipeline:
         seen: Counter[tuple[str, str, int]] = Counter()
         miscounted = 0
         for message in await self.everything(self.topics.commands):
-            if isinstance(found := decode(message.value), Commands):
+            if isinstance(found := decoded(message.value), Commands):
                 for command in found.commands:
                     seen[found.connection.split("~")[0], command.link, command.sequence] += 1
                     miscounted += command.values["n"] != command.sequence + 1
@@ -339,7 +379,7 @@ class Pipeline:
             place, now = (message.partition, message.key), (-1, -1)
             if message.key.startswith(b"p/"):
                 now = int(message.value), 0
-            elif message.key.startswith(keys.RULES):
+            elif message.key.startswith(keys.RULES) and b"\0l" in message.key:
                 count = count_of(message.value)
                 now = count.n, count.answered
             back += now < high[place]

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -21,9 +22,18 @@ from streams.ending import REFUSED
 from tests.streams.pipeline import Pipeline, Verdict
 from tests.streams.worker import PARTITIONS
 
+T = TypeVar("T")
 Pipelines = Callable[..., Pipeline]
 
 STEPS = (1, 2, 3, 4, 5)
+
+
+async def with_and_without(
+    pipeline: Pipelines, scenario: Callable[[Pipeline, str], Awaitable[T]], guard: str, accounts: str = "ab"
+) -> tuple[T, T]:
+    """What the scenario shows with the guard, and without it."""
+    shown, without = await asyncio.gather(scenario(pipeline(*accounts), ""), scenario(pipeline(*accounts), guard))
+    return shown, without
 
 
 async def settled(pipeline: Pipeline) -> Verdict:
@@ -65,12 +75,13 @@ async def killed_behind_the_changelog(pipeline: Pipeline, twin: str) -> Verdict:
         return await running.verdict()
 
 
-async def test_without_outputs_before_the_state_they_are_lost(pipeline: Pipelines) -> None:
-    assert (await killed_behind_the_changelog(pipeline(), "")).clean
-    assert (await killed_behind_the_changelog(pipeline(), "order")).lost == 2  # the command, and with it the answer
+async def test_outputs_come_before_the_state_else_they_are_lost(pipeline: Pipelines) -> None:
+    verdict, without = await with_and_without(pipeline, killed_behind_the_changelog, "order")
+    assert verdict.clean, verdict
+    assert without.lost == 2  # the command, and with it the answer
 
 
-async def test_without_the_position_in_the_same_record_batch_an_edit_counts_twice(pipeline: Pipelines) -> None:
+async def test_the_position_is_in_the_record_batch_of_the_state_else_an_edit_counts_twice(pipeline: Pipelines) -> None:
     assert (await killed_behind_the_changelog(pipeline(), "one batch")).miscounted == 1
 
 
@@ -87,12 +98,8 @@ async def remembered_in_the_log(pipeline: Pipeline, twin: str) -> bool:
         return running.state_key("a", "resync") in await running.state()
 
 
-async def test_what_the_disk_holds_is_in_the_changelog(pipeline: Pipelines) -> None:
-    assert await remembered_in_the_log(pipeline(), "")
-
-
-async def test_without_the_changelog_before_the_disk_the_log_lacks_what_the_disk_holds(pipeline: Pipelines) -> None:
-    assert not await remembered_in_the_log(pipeline(), "disk last")
+async def test_the_changelog_comes_before_the_disk_else_it_lacks_what_the_disk_holds(pipeline: Pipelines) -> None:
+    assert await with_and_without(pipeline, remembered_in_the_log, "disk last") == (True, False)
 
 
 # ---------------------------------------------------------------- stopped
@@ -122,15 +129,13 @@ async def woken_behind_a_new_owner(pipeline: Pipeline, twin: str) -> tuple[int |
         return status, await running.verdict()
 
 
-async def test_a_worker_that_wakes_up_behind_a_new_owner_is_refused_and_ends(pipeline: Pipelines) -> None:
-    status, verdict = await woken_behind_a_new_owner(pipeline(), "")
+async def test_a_worker_that_wakes_up_behind_a_new_owner_is_refused_else_it_turns_the_state_back(
+    pipeline: Pipelines,
+) -> None:
+    (status, verdict), (_, without) = await with_and_without(pipeline, woken_behind_a_new_owner, "fence")
     assert status == REFUSED
     assert verdict.clean, verdict
-
-
-async def test_without_the_fence_a_worker_that_wakes_up_turns_the_state_back(pipeline: Pipelines) -> None:
-    _, verdict = await woken_behind_a_new_owner(pipeline(), "fence")
-    assert verdict.back > 0
+    assert without.back > 0
 
 
 # ---------------------------------------------------------------- positions
@@ -155,15 +160,11 @@ async def read_on_where_the_group_is_ahead(pipeline: Pipeline, twin: str) -> boo
             await group.stop()
         running.start("x", TANDEM_TWIN=twin)
         await running.live("x", times=2)
-        return await running.settles(5)
+        return await running.settles(3)
 
 
-async def test_what_the_group_has_committed_does_not_count(pipeline: Pipelines) -> None:
-    assert await read_on_where_the_group_is_ahead(pipeline(), "")
-
-
-async def test_without_the_seek_to_the_states_position_inputs_are_skipped(pipeline: Pipelines) -> None:
-    assert not await read_on_where_the_group_is_ahead(pipeline(), "seek")
+async def test_inputs_are_read_from_the_states_position_on_else_some_are_skipped(pipeline: Pipelines) -> None:
+    assert await with_and_without(pipeline, read_on_where_the_group_is_ahead, "seek") == (True, False)
 
 
 async def read_on_behind_a_hole(pipeline: Pipeline, twin: str) -> bool:
@@ -174,15 +175,11 @@ async def read_on_behind_a_hole(pipeline: Pipeline, twin: str) -> bool:
         await running.live("x")
         for record in ("1", "2", "3", "4"):
             await running.edit("a", record)
-        return await running.settles(6)
+        return await running.settles(4)
 
 
-async def test_a_message_that_faust_loses_is_read_again(pipeline: Pipelines) -> None:
-    assert await read_on_behind_a_hole(pipeline(), "")
-
-
-async def test_without_the_check_for_holes_a_message_that_faust_loses_is_lost(pipeline: Pipelines) -> None:
-    assert not await read_on_behind_a_hole(pipeline(), "hole")
+async def test_a_message_that_faust_loses_is_read_again_else_it_is_lost(pipeline: Pipelines) -> None:
+    assert await with_and_without(pipeline, read_on_behind_a_hole, "hole") == (True, False)
 
 
 async def test_with_fausts_own_read_offsets_a_partition_stands_still_behind_a_hole(pipeline: Pipelines) -> None:
@@ -215,12 +212,10 @@ async def come_back(pipeline: Pipeline, twin: str) -> str:
         return running.log("x")
 
 
-async def test_partitions_that_come_back_are_opened_again(pipeline: Pipelines) -> None:
-    assert "is locked" not in await come_back(pipeline(*"abcdefgh"), "")
-
-
-async def test_with_a_handle_kept_partitions_that_come_back_are_locked(pipeline: Pipelines) -> None:
-    assert "is locked" in await come_back(pipeline(*"abcdefgh"), "no handle")
+async def test_partitions_that_come_back_are_opened_again_else_they_are_locked(pipeline: Pipelines) -> None:
+    log, without = await with_and_without(pipeline, come_back, "no handle", "abcdefgh")
+    assert "is locked" not in log
+    assert "is locked" in without
 
 
 async def left_with_messages_buffered(pipeline: Pipeline, twin: str) -> int | None:
@@ -242,12 +237,10 @@ async def left_with_messages_buffered(pipeline: Pipeline, twin: str) -> int | No
         return running.workers["x"].poll()
 
 
-async def test_what_was_buffered_of_a_partition_that_left_is_dropped(pipeline: Pipelines) -> None:
-    assert await left_with_messages_buffered(pipeline(*"abcdefgh"), "") is None
-
-
-async def test_without_dropping_it_the_worker_is_refused_and_ends(pipeline: Pipelines) -> None:
-    assert await left_with_messages_buffered(pipeline(*"abcdefgh"), "assignment") == REFUSED
+async def test_what_was_buffered_of_a_partition_that_left_is_dropped_else_the_worker_is_refused(
+    pipeline: Pipelines,
+) -> None:
+    assert await with_and_without(pipeline, left_with_messages_buffered, "assignment", "abcdefgh") == (None, REFUSED)
 
 
 # ---------------------------------------------------------------- errands

@@ -29,7 +29,7 @@ def main() -> None:
         installation,
         Path(folder),
         partitions=PARTITIONS,
-        session=float(os.environ.get("SESSION", "3")),
+        session=float(os.environ.get("SESSION", "2")),
         metrics_port=None,
     )
     run_worker(
