@@ -7,7 +7,6 @@ around it that reads, waits and asks the catalogs. Neither knows what becomes of
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncGenerator, Mapping
 from typing import Protocol
@@ -42,6 +41,15 @@ _HEARTBEAT = 1.0  # seconds between heartbeats on a quiet log
 CHECK = 5.0  # seconds between looks whether our tables are still those of the publication
 
 _HALF, _FULL = 1 << 31, 1 << 32
+
+
+class Said(msgspec.Struct, frozen=True):
+    """A message of ours in the log: a mark, the beginning of our own transaction, or the tokens of its rows."""
+
+    installation: str
+    account: str
+    mark: str = ""
+    tokens: list[tuple[str, str, str]] | None = None  # object, id, token
 
 
 class Followed(msgspec.Struct):
@@ -139,17 +147,17 @@ class Assembler:
         if not transactional or prefix not in (MESSAGE_PREFIX, MARK_PREFIX):
             return
         try:
-            said = json.loads(content)
-        except ValueError:
+            said = msgspec.json.decode(content, type=Said)
+        except msgspec.DecodeError:
             return  # somebody else's, under our prefix
-        if said.get("installation") != self._context.installation or said.get("account") != self._context.account:
+        if (said.installation, said.account) != (self._context.installation, self._context.account):
             return
         if prefix == MARK_PREFIX:
-            self._marks.append(said["mark"])
-        elif "tokens" in said:
-            self._tokens.update({(name, record_id): token for name, record_id, token in said["tokens"]})
-        else:
+            self._marks.append(said.mark)
+        elif said.tokens is None:
             self._own = []
+        else:
+            self._tokens.update({(name, record_id): token for name, record_id, token in said.tokens})
 
     def _commit(self, end: int) -> None:
         self._release_own()

@@ -138,7 +138,7 @@ def exact_input(column: Column, value: str) -> str | None:
             return None
     try:
         return column.codec.dump(typed)
-    except ValueError:
+    except (TypeError, ValueError):
         return None
 
 

@@ -93,13 +93,13 @@ def _load_bool(text: str) -> bool:
 
 def _dump_bool(value: Value) -> str:
     if not isinstance(value, bool):
-        raise ValueError(f"{value!r} is not true or false")
+        raise TypeError(f"{value!r} is not true or false")
     return "t" if value else "f"
 
 
 def _dump_int(value: Value) -> str:
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError(f"{value!r} is not an integer")
+        raise TypeError(f"{value!r} is not an integer")
     return str(value)
 
 
@@ -110,7 +110,7 @@ def _dump_text(value: Value) -> str:
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
-    raise ValueError("a list does not fit a single value")
+    raise TypeError("a list does not fit a single value")
 
 
 def _load_bytes(text: str) -> str:
@@ -284,7 +284,7 @@ def _list_codec(item: Codec, row: PgType) -> Codec:
 
     def dump(value: Value) -> str:
         if not isinstance(value, list):
-            raise ValueError(f"{value!r} is not a list")
+            raise TypeError(f"{value!r} is not a list")
         return dump_array(value, item.dump)
 
     cast = f"{item.cast}[]"

@@ -77,7 +77,7 @@ def key_input(column: Column, part: str) -> str | None:
         if column.type.bits is not None and column.codec.load is int:
             return part if -(1 << 63) <= int(part) < (1 << 63) else None
         return column.codec.dump(part == "true" if column.codec.cast == "boolean" else part)
-    except ValueError:
+    except (TypeError, ValueError):
         return None
 
 

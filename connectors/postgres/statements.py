@@ -60,7 +60,7 @@ def _input(column: Column, value: Any) -> str:
         text = column.codec.dump(value)
         if not text.isascii():
             text.encode()
-    except ValueError as error:  # UnicodeEncodeError too: a lone surrogate
+    except (TypeError, ValueError) as error:  # UnicodeEncodeError too: a lone surrogate
         raise UnfitError("invalid_value", column.name, f"{column.name}: {error}") from error
     if "\0" in text:
         raise UnfitError(

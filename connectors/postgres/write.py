@@ -22,6 +22,7 @@ import psycopg
 
 from connectors.base import Fence, FencedError, Outcome, Record, Result, RetriableError, Write, WriteOp
 from connectors.postgres import find, ledger, statements
+from connectors.postgres.answers import RETRY_AFTER, Answer, refused, result
 from connectors.postgres.blame import blame
 from connectors.postgres.client import Connection
 from connectors.postgres.mapping import text_array
@@ -40,7 +41,6 @@ OPTIONS = (
 )
 # Tables below this size are searched for an identifier in every spelling before a create; larger ones by index.
 SMALL = 2 << 20
-_RETRY_AFTER = 0.2
 
 _POSITION = "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"
 _VERSION = "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn, pg_current_xact_id()::text::bigint"
@@ -54,20 +54,6 @@ class Target(msgspec.Struct, frozen=True):
     ledger: Ledger
     folding: find.Folding
     looked_anew: bool = False  # the table has just been discovered: what it lacks now, it lacks
-
-
-class Answer(msgspec.Struct, eq=False):
-    """An answer that still lacks its version: `values` were read under our lock, `record` is an image of its own."""
-
-    outcome: Outcome
-    id: str | None = None
-    values: dict[str, Value] | None = None
-    record: Record | None = None
-    category: str | None = None
-    field: str | None = None
-    message: str | None = None
-    other: str | None = None
-    entered: bool = False  # to be entered in the ledger
 
 
 async def apply(connection: Connection, target: Target, writes: Sequence[Write], fence: Fence | None) -> list[Result]:
@@ -97,24 +83,13 @@ async def _attempts(
             if is_stale(error) and not target.looked_anew:
                 raise
             if len(writes) == 1 or concerns_all(error) or not attempt.closing:
-                return _refused(writes, error)
+                return refused(writes, error)
             # A rule that the server checks at COMMIT only: alone each shows whether it is the one.
             results: dict[int, Result] = {}
             for write in writes:
                 results.update(await _attempts(connection, target, [write], fence))
             return results
-    raise RetriableError("another writer is at work on the same links", retry_after=_RETRY_AFTER)
-
-
-def _refused(writes: Sequence[tuple[int, Write]], error: psycopg.Error) -> dict[int, Result]:
-    what = refusal(error)
-    wait = _RETRY_AFTER if what.outcome is Outcome.RETRY else 0.0
-    return {
-        place: Result(
-            write.token, what.outcome, write.id, None, what.category, what.column, what.message, retry_after=wait
-        )
-        for place, write in writes
-    }
+    raise RetriableError("another writer is at work on the same links", retry_after=RETRY_AFTER)
 
 
 class Round:
@@ -450,32 +425,12 @@ class Round:
         return Version(int(row[0]), row[1])
 
     def _results(self, version: Version | None) -> dict[int, Result]:
-        return {place: self._result(write, self.answers[place], version) for place, write in self.writes.items()}
-
-    def _result(self, write: Write, answer: Answer, version: Version | None) -> Result:
-        record = answer.record
-        if answer.values is not None and version is not None and answer.id is not None:
-            record = Record(answer.id, answer.values, version)
-        return Result(
-            write.token,
-            answer.outcome,
-            answer.id,
-            record,
-            answer.category,
-            answer.field,
-            answer.message,
-            answer.other,
-            _RETRY_AFTER if answer.outcome is Outcome.RETRY else 0.0,
-        )
+        return {place: result(write, self.answers[place], version) for place, write in self.writes.items()}
 
     def unknown(self, error: psycopg.Error) -> dict[int, Result]:
         """The answers where the connection broke after COMMIT was sent."""
         message = f"the connection broke while the writes were committed: {str(error).strip()}"
-        results = {}
-        for place, write in self.writes.items():
-            answer = self.answers[place]
+        for answer in self.answers.values():
             if answer.entered:
-                results[place] = Result(write.token, Outcome.UNKNOWN, answer.id, message=message)
-            else:
-                results[place] = self._result(write, answer, None)
-        return results
+                answer.outcome, answer.values, answer.message = Outcome.UNKNOWN, None, message
+        return self._results(None)

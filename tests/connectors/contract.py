@@ -124,6 +124,11 @@ class Log:
             if not isinstance(event, Heartbeat):
                 events.append(event)
 
+    async def end(self) -> None:
+        """Waits for the error that ends the log, and raises it."""
+        while True:
+            await self.next()
+
     async def changes(self) -> list[Change]:
         """The changes of all batches up to now."""
         return changes_of(await self.settled())
@@ -227,9 +232,11 @@ def same(found: dict[str, dict[str, Value]], truth: dict[str, dict[str, Value]])
 async def a_read_resumes_in_the_middle_in_another_process(bench: Bench) -> None:
     for name, number in (("people", 2300), ("places", 1500), ("things", 1200)):
         ids = await bench.fill(name, number)
-        async with opened(bench.connector(name)) as first:
-            async with aclosing(first.snapshot(name, None)) as pages:  # type: ignore[type-var]
-                page = await anext(pages)
+        async with (
+            opened(bench.connector(name)) as first,
+            aclosing(first.snapshot(name, None)) as pages,  # type: ignore[type-var]
+        ):
+            page = await anext(pages)
         assert page.resume is not None
         assert 0 < len(page.records) < number
         async with opened(bench.connector(name)) as second:
@@ -351,9 +358,7 @@ async def inserts_updates_and_deletions_come_by_in_order(bench: Bench) -> None:
             (Op.DELETE, record_id),
         ]
         assert [change.values.get("name") for change in changes] == ["Ann", "Anna", None]
-        assert all(
-            later.version.newer_than(earlier.version) for earlier, later in pairwise(changes)
-        )
+        assert all(later.version.newer_than(earlier.version) for earlier, later in pairwise(changes))
         assert all(change.committed_at > 1_700_000_000 for change in changes)
 
 

@@ -223,7 +223,7 @@ async def test_a_server_without_logical_decoding_is_told_to_be_set_so(physical: 
     assert found.fatal
     assert "wal_level = logical" in found.remedy
     async with opened(connector(url, *uses("people"))) as account:
-        with pytest.raises(FatalError, match="wal_level|decod") as caught:
+        with pytest.raises(FatalError, match=r"wal_level|decod") as caught:
             await account.prepare()
         assert "wal_level = logical" in caught.value.remedy
     remove(physical, "plain")
