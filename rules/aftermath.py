@@ -37,10 +37,11 @@ def carry_on(draft: Draft) -> None:
                 for sync, side in draft.rules.uses.get((account, object_name), ()):
                     _free(draft, sync, side)
         else:
-            (sync_name, link_id), _ = draft.doomed.popitem()
+            sync_name, link_id = next(iter(draft.doomed))
+            confirmed = draft.doomed.pop((sync_name, link_id))
             sync_found = draft.rules.syncs.get(sync_name)
             if sync_found is not None:
-                copy_deletion(draft, sync_found, link_id)
+                copy_deletion(draft, sync_found, link_id, confirmed=confirmed)
 
 
 def _keys_of(draft: Draft, head: str, ids: list[str]) -> list[tuple[str, bytes]]:

@@ -137,7 +137,7 @@ def _move_or_mark(draft: Draft, sync: Sync, side: int, named: tuple[str, Link], 
 # ---------------------------------------------------------------- copied to the other side
 
 
-def copy_deletion(draft: Draft, sync: Sync, link_id: str) -> None:
+def copy_deletion(draft: Draft, sync: Sync, link_id: str, *, confirmed: bool) -> None:
     """Deletes the counterpart of a deleted record, if it still is as it was last reconciled."""
     link = draft.link(sync.name, link_id)
     if link is None or not link.doomed or link.flight is not None or link.refusals or not any(link.gone):
@@ -148,12 +148,13 @@ def copy_deletion(draft: Draft, sync: Sync, link_id: str) -> None:
         return
     if _was_edited(sync, link, target, image.values):
         keep_edited(draft, sync, link_id, link, target)
-    elif _is_within_bounds(draft, sync, target):
+    elif confirmed or _is_within_bounds(draft, sync, target):
         writable = {field.name for field in sync.sides[target].object.fields if not field.read_only}
         expect = {field: value for field, value in image.values.items() if field in writable}
         if send(draft, sync, link_id, link, Write(target, "delete", {}, expect)):
             draft.note(sync.name, link_id, "delete", note=reference(sync, target, link.ids[target]))
-            _count(draft, sync)
+            if not confirmed:
+                _count(draft, sync)
         draft.save_link(sync.name, link_id, link)
 
 
@@ -180,8 +181,6 @@ def _limit(draft: Draft, sync: Sync) -> int:
 def _is_within_bounds(draft: Draft, sync: Sync, target: int) -> bool:
     """Whether one more deletion may be copied now; if not, the sync is stopped until a person confirms."""
     state = draft.sync(sync.name)
-    if state.confirmed or CONFIRM in state.works:
-        return True
     minute, limit = int(draft.now // 60), _limit(draft, sync)
     state.deletes = {one: count for one, count in state.deletes.items() if one > minute - MINUTES}
     if sum(state.deletes.values()) < limit:
@@ -196,11 +195,7 @@ def _is_within_bounds(draft: Draft, sync: Sync, target: int) -> bool:
 
 def _count(draft: Draft, sync: Sync) -> None:
     state, minute = draft.sync(sync.name), int(draft.now // 60)
-    if not (state.confirmed or CONFIRM in state.works):
-        state.deletes = {**state.deletes, minute: state.deletes.get(minute, 0) + 1}
-
-
-CONFIRM = "confirm"  # the work that carries on the deletions which a person has confirmed
+    state.deletes = {**state.deletes, minute: state.deletes.get(minute, 0) + 1}
 
 
 def carry_on_deletion(draft: Draft, sync: Sync, link_id: str) -> None:

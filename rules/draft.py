@@ -74,7 +74,7 @@ class Draft:
         self.stirred: dict[Place, None] = {}
         self.news: dict[tuple[str, int], dict[str, None]] = {}
         self.freed: dict[tuple[str, str], None] = {}
-        self.doomed: dict[LinkKey, None] = {}
+        self.doomed: dict[LinkKey, bool] = {}
         self._commands: dict[tuple[str, str], list[Command]] = {}
         self.orders: list[AccountOrder] = []
         self.ticks: list[Tick] = []
@@ -283,9 +283,9 @@ class Draft:
         """A create that leaves no token has been answered."""
         self.freed[account, object] = None
 
-    def doom(self, sync: str, link_id: str) -> None:
-        """A deletion is to be copied."""
-        self.doomed[sync, link_id] = None
+    def doom(self, sync: str, link_id: str, *, confirmed: bool) -> None:
+        """A deletion is to be copied. `confirmed`: a person has said so, however many there are."""
+        self.doomed[sync, link_id] = confirmed
 
     # ------------------------------------------------------------ what goes out
 

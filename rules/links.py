@@ -17,6 +17,7 @@ from rules.references import Counterparts
 from rules.seats import claims, forget, reference, side_image
 from rules.sending import Write, call_for, digest_of, digest_of_field, send, set_status
 from rules.state import Link, Refusal
+from rules.work import CONFIRM
 
 
 def touch(draft: Draft, sync: Sync, link_id: str, link: Link, committed_at: float = 0.0) -> None:
@@ -89,7 +90,8 @@ def _show_gone(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
         set_status(draft, link, "failing", "merged", message, link.merged)
         return
     if link.doomed and sync.propagates_deletes:
-        draft.doom(sync.name, link_id)
+        state = draft.sync(sync.name)
+        draft.doom(sync.name, link_id, confirmed=state.confirmed or CONFIRM in state.works)
     message = f"{lost} was deleted in {sync.sides[side].account}; {left} was left alone"
     set_status(draft, link, "failing", "deleted", message)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rules.deletion import CONFIRM, carry_on_deletion
+from rules.deletion import carry_on_deletion
 from rules.draft import Draft
 from rules.entry import judge
 from rules.events import Order
@@ -14,7 +14,7 @@ from rules.plan import Sync, compile_connection
 from rules.records import end_create
 from rules.seats import place_of
 from rules.state import Link, SyncState, parts
-from rules.work import PART, run, start
+from rules.work import CONFIRM, PART, run, start
 
 FORGET, RULES, RESTORE, RETRY = "forget", "rules", "restore", "retry"  # works
 

@@ -11,6 +11,7 @@ from rules.state import Work
 SLICE = 400  # records or links a tick
 SEPARATOR = "|"
 STAGE = "stage"  # the work that carries a full read on from stage to stage
+CONFIRM = "confirm"  # the work that carries on the deletions which a person has confirmed
 PART = "\x1f"  # between the parts of a work's name
 
 

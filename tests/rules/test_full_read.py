@@ -1,0 +1,166 @@
+"""Section 3: a full read in place of the log."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.rules.world import World, people
+
+
+def linked(world: World | None = None, count: int = 3) -> World:
+    """Records on both sides, in sync."""
+    world = world or people()
+    for number in range(1, count + 1):
+        world.left.create(email=f"{number}@x.io", name=f"Ann {number}")
+    return world.start()
+
+
+def test_when_the_log_was_lost_linked_records_are_compared_with_their_bases() -> None:
+    world = linked()
+    world.left.edit("1", name="unseen")
+    world.left.edit("2", name="left")
+    world.right.edit("2", full_name="right")
+    world.lose_log("crm")
+    world.settle()
+    assert world.right.records["1"]["full_name"] == "unseen"
+    assert world.right.records["2"]["full_name"] == "left", "changed on both sides: a conflict"
+    world.agree()
+
+
+def test_records_that_were_made_unseen_enter() -> None:
+    world = linked()
+    world.left.create(email="new@x.io")
+    world.lose_log("crm")
+    world.settle()
+    assert len(world.right.records) == 4
+
+
+@pytest.mark.parametrize("deletes", ["keep", "propagate"])
+def test_a_linked_record_that_the_read_does_not_find_is_failing_deleted_whatever_deletes_says(deletes: str) -> None:
+    world = linked(people(deletes=deletes))
+    world.left.delete("1")
+    world.lose_log("crm")
+    world.settle()
+    assert world.stands("shop", "1") == ("failing", "deleted")
+    assert len(world.right.records) == 3
+    world.order("confirm")
+    world.settle()
+    assert len(world.right.records) == (3 if deletes == "keep" else 2)
+
+
+def test_a_record_without_a_link_that_the_read_does_not_find_is_forgotten() -> None:
+    world = linked()
+    world.left.create(name="no mail")
+    world.left.create(email="1@x.io", name="twin")
+    world.settle()
+    assert len(world.rows()) == 5
+    world.left.delete("4")
+    world.left.delete("5")
+    world.lose_log("crm")
+    world.settle()
+    assert len(world.rows()) == 3
+    world.right.create(mail="4@x.io")
+    world.settle()
+    assert len(world.left.records) == 4
+
+
+def test_an_object_that_has_links_and_reads_empty_stops_the_sync() -> None:
+    world = linked()
+    kept = dict(world.left.records)
+    world.left.records.clear()
+    world.lose_log("crm")
+    world.settle()
+    assert world.syncs["people"].state == "stopped"
+    assert "crm" in world.syncs["people"].reason and "3" in world.syncs["people"].reason
+    assert {row.status for row in world.rows().values()} == {"in_sync"}, "nothing is concluded from it"
+    world.left.records.update(kept)
+    world.order("resync")
+    world.settle()
+    assert world.syncs["people"].state == "live"
+    assert {row.status for row in world.rows().values()} == {"in_sync"}
+
+
+@pytest.mark.parametrize("deletes", ["keep", "propagate"])
+def test_confirm_carries_the_deletions_on_where_the_sync_copies_them(deletes: str) -> None:
+    world = linked(people(deletes=deletes, max_deletes=1))
+    world.left.records.clear()
+    world.lose_log("crm")
+    world.settle()
+    world.order("confirm")
+    world.settle()
+    assert world.syncs["people"].state == "live"
+    if deletes == "keep":
+        assert len(world.right.records) == 3
+        assert {row.category for row in world.rows().values()} == {"deleted"}
+    else:
+        assert (world.right.records, world.rows()) == ({}, {})
+
+
+def test_an_empty_object_without_links_stops_nothing() -> None:
+    world = people().start()
+    world.lose_log("crm")
+    world.settle()
+    assert world.syncs["people"].state == "live"
+
+
+def test_a_log_lost_while_the_sync_is_stopped_is_made_up_for_when_it_goes_on() -> None:
+    world = linked(people(deletes="propagate", max_deletes=1))
+    world.left.delete("1")
+    world.left.delete("2")
+    world.capture_all("crm")
+    world.settle()
+    assert world.syncs["people"].state == "stopped"
+    world.left.edit("3", name="unseen")
+    world.lose_log("crm")
+    world.settle()
+    world.order("confirm")
+    world.settle()
+    assert world.syncs["people"].state == "live"
+    assert world.right.records["3"]["full_name"] == "unseen"
+    assert list(world.right.records) == ["3"]
+
+
+def test_a_record_created_by_us_while_the_read_is_on_is_not_taken_for_missing() -> None:
+    world = linked()
+    world.left.create(email="new@x.io")
+    world.take("crm")  # its create is on its way
+    world.order("resync")
+    world.think_all()
+    create, *reads = world.commands
+    world.commands.clear()
+    pages = [event for read in reads for event in world.carry_out(read)]  # read before it was created
+    answer = world.carry_out(create)
+    world.inbox.extend(pages)
+    world.think()
+    world.inbox.extendleft(answer)
+    world.settle()
+    assert {row.status for row in world.rows().values()} == {"in_sync"}
+    assert len(world.rows()) == 4
+
+
+def test_an_answer_that_comes_after_the_read_is_not_taken_for_missing_either() -> None:
+    world = linked()
+    world.left.create(email="new@x.io")
+    world.take("crm")
+    world.order("resync")
+    world.think_all()
+    create, *reads = world.commands
+    world.commands.clear()
+    pages = [event for read in reads for event in world.carry_out(read)]
+    world.right.log.clear()
+    answer = world.carry_out(create)
+    world.right.log.clear()
+    world.inbox.extend(pages)
+    world.inbox.extend(answer)
+    world.settle()
+    assert {row.status for row in world.rows().values()} == {"in_sync"}
+
+
+def test_a_full_read_of_what_agrees_writes_nothing_and_shows_nothing_new() -> None:
+    world = linked()
+    world.left.create(name="no mail")
+    world.settle()
+    before = (world.written(), len(world.history), world.rows())
+    world.order("resync")
+    world.settle()
+    assert (world.written(), len(world.history), world.rows()) == before

@@ -1,0 +1,224 @@
+"""Two syncs of the same two objects, and two that share one object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rules.events import Commands
+from tests.rules.world import (
+    CUSTOMERS,
+    PEOPLE,
+    SYNC,
+    WITHOUT_IDENTIFIER,
+    App,
+    Journal,
+    Object,
+    World,
+    text,
+    whole,
+)
+
+NOTES: Any = {
+    "between": {"crm": "contacts", "shop": "customers"},
+    "kind": "custom",
+    "default": "shop",
+    "mapping": [{"crm": "notes", "shop": "memo"}],
+}
+REVERSED: Any = {**NOTES, "between": {"shop": "customers", "crm": "contacts"}}
+
+
+def two(first: Any = SYNC, second: Any = NOTES) -> World:
+    """Contacts with customers, twice."""
+    return World(App("crm", PEOPLE), App("shop", CUSTOMERS), syncs={"people": first, "notes": second})
+
+
+SECOND = pytest.mark.parametrize("second", [NOTES, REVERSED])
+
+
+@SECOND
+@pytest.mark.parametrize("later", [True, False])
+def test_a_pair_that_one_sync_has_linked_is_a_match_for_the_other(second: Any, later: bool) -> None:
+    world = two(second=second)
+    if later:
+        del world.document["syncs"]["notes"]
+    world.left.create(email="a@x.io", name="Ann", notes="n")
+    world.right.create(mail="a@x.io", memo="m")
+    world.left.create(email="b@x.io", name="Bob", notes="b")
+    world.start()
+    if later:
+        world.document["syncs"]["notes"] = second
+        world.apply()
+        world.settle()
+    for sync in ("people", "notes"):
+        assert len(world.rows(sync)) == 2
+        assert {row.status for row in world.rows(sync).values()} == {"in_sync"}
+    assert (len(world.left.records), len(world.right.records)) == (2, 2)
+    assert [one["notes"] for one in world.left.records.values()] == ["m", "b"]
+
+
+@SECOND
+@pytest.mark.parametrize("order", [("people", "notes"), ("notes", "people")])
+def test_a_new_record_is_created_once_and_gets_the_fields_of_both(second: Any, order: tuple[str, str]) -> None:
+    world = two(second=second)
+    world.document["syncs"] = {name: world.document["syncs"][name] for name in order}
+    world.start()
+    world.left.create(email="a@x.io", name="Ann", notes="n")
+    world.take("crm")
+    sent = [command.op for order in world.commands if isinstance(order, Commands) for command in order.commands]
+    assert sent == ["create"], "one create of a record at a time"
+    world.settle()
+    (record,) = world.right.records.values()
+    assert (record["full_name"], record["memo"]) == ("Ann", "n")
+    assert len(world.left.records) == 1
+    assert world.stands("crm", "1", "people") == world.stands("crm", "1", "notes") == ("in_sync", None)
+
+
+def test_without_identifiers_two_syncs_create_a_record_once() -> None:
+    first: Any = {**SYNC, **WITHOUT_IDENTIFIER}
+    world = two(first)
+    for number in range(3):
+        world.left.create(name=f"{number}", notes="n")
+    world.start()
+    for number in range(3):
+        world.right.create(full_name=f"right {number}", memo="m")
+    world.settle()
+    assert (len(world.left.records), len(world.right.records)) == (6, 6)
+
+
+def test_when_the_create_of_one_is_refused_the_other_tries_and_the_first_takes_what_came_of_it() -> None:
+    world = two({**SYNC, **WITHOUT_IDENTIFIER})
+    world.right.refuse = lambda command, stored: (
+        ("permission", "no", None) if command.op == "create" and command.sync == "people" else None
+    )
+    world.start()
+    world.left.create(name="Ann", notes="n")
+    world.settle()
+    (record,) = world.right.records.values()
+    assert (record["full_name"], record["memo"]) == ("Ann", "n")
+    assert world.stands("crm", "1", "people") == ("in_sync", None)
+
+
+def test_a_pair_of_the_other_sync_enters_only_if_the_own_rules_let_it() -> None:
+    filtered = {
+        **NOTES,
+        "filters": {
+            side: [{"field": field, "op": "is_not_empty"}] for side, field in (("crm", "notes"), ("shop", "memo"))
+        },
+    }
+    world = two(second=filtered)
+    world.left.create(email="a@x.io", name="Ann")
+    world.start()
+    assert world.stands("crm", "1", "notes") == ("excluded", "filter")
+    world.right.edit("1", memo="now")
+    world.settle()
+    assert world.stands("crm", "1", "notes") == ("in_sync", None)
+    assert world.left.records["1"]["notes"] == "now"
+    assert (len(world.left.records), len(world.right.records)) == (1, 1)
+
+
+def test_a_deletion_shows_in_both_and_one_restore_mends_both() -> None:
+    for ask in ("people", "notes"):
+        world = two({**SYNC, **WITHOUT_IDENTIFIER})
+        world.left.create(name="Ann", notes="n")
+        world.start()
+        world.right.delete("1")
+        world.settle()
+        assert world.stands("crm", "1", "people") == world.stands("crm", "1", "notes") == ("failing", "deleted")
+        world.order("restore", ask, into="shop")
+        world.settle()
+        assert [(one["full_name"], one["memo"]) for one in world.right.records.values()] == [("Ann", "n")]
+        assert world.stands("crm", "1", "people") == world.stands("crm", "1", "notes") == ("in_sync", None)
+        assert len(world.left.records) == 1
+
+
+def test_restored_by_both_at_once_it_is_one_record() -> None:
+    world = two({**SYNC, **WITHOUT_IDENTIFIER})
+    world.left.create(name="Ann", notes="n")
+    world.start()
+    world.right.delete("1")
+    world.settle()
+    world.order("restore", "people", into="shop")
+    world.order("restore", "notes", into="shop")
+    world.settle()
+    assert len(world.right.records) == 1
+    assert world.stands("crm", "1", "people") == world.stands("crm", "1", "notes") == ("in_sync", None)
+
+
+def test_deleting_one_sync_leaves_the_other_as_it_is() -> None:
+    world = two()
+    world.left.create(email="a@x.io", name="Ann", notes="n")
+    world.left.create(name="no mail")
+    world.start()
+    del world.document["syncs"]["notes"]
+    world.apply()
+    world.settle()
+    assert world.rows("notes") == {}
+    world.left.edit("1", name="Anna")
+    world.settle()
+    assert world.right.records["1"]["full_name"] == "Anna"
+    assert len(world.rows("people")) == 2 + 1  # the record that notes created in the shop has no mail either
+
+
+# ---------------------------------------------------------------- one object in two syncs
+
+LEADS = Object("leads", (whole("id", nullable=False, read_only=True), text("title"), text("body")), ("id",))
+INTO_LEADS: Any = {
+    "between": {"crm": "contacts", "shop": "leads"},
+    "kind": "deal",
+    "default": "crm",
+    "mapping": [{"crm": "name", "shop": "title"}, {"crm": "notes", "shop": "body"}],
+}
+
+
+def shared() -> World:
+    """Contacts with customers, and the same contacts with leads."""
+    journal = Journal()
+    return World(
+        App("crm", PEOPLE),
+        App("shop", CUSTOMERS, journal),
+        App("shop", LEADS, journal),
+        syncs={"people": {**SYNC, **WITHOUT_IDENTIFIER}, "leads": INTO_LEADS},
+    )
+
+
+def test_what_one_sync_writes_is_a_change_for_the_other() -> None:
+    world = shared()
+    world.left.create(name="Ann", notes="n")
+    world.start()
+    world.right.edit("1", full_name="Anna")
+    world.settle()
+    assert world.apps["shop", "leads"].records["1"]["title"] == "Anna"
+    world.right.create(full_name="Bob")
+    world.settle()
+    assert [one["title"] for one in world.apps["shop", "leads"].records.values()] == ["Anna", "Bob"]
+    assert len(world.left.records) == len(world.right.records) == 2
+
+
+def test_a_record_restored_by_one_sync_goes_on_in_the_other_under_its_new_id() -> None:
+    world = shared()
+    world.left.create(name="Ann", notes="n")
+    world.start()
+    world.left.delete("1")
+    world.settle()
+    assert world.stands("shop", "1", "leads") == ("failing", "deleted")
+    world.order("restore", "people", into="crm")
+    world.settle()
+    assert len(world.left.records) == len(world.right.records) == len(world.apps["shop", "leads"].records) == 1
+    assert world.stands("shop", "1", "leads") == world.stands("shop", "1", "people") == ("in_sync", None)
+    world.left.edit("2", name="Anna")
+    world.settle()
+    assert world.apps["shop", "leads"].records["1"]["title"] == "Anna"
+
+
+def test_a_deletion_that_one_sync_has_copied_is_copied_on_by_the_other() -> None:
+    world = shared()
+    for sync in world.document["syncs"].values():
+        sync["deletes"] = "propagate"
+    world.left.create(name="Ann", notes="n")
+    world.start()
+    world.right.delete("1")
+    world.settle()
+    assert (world.left.records, world.apps["shop", "leads"].records) == ({}, {})
+    assert world.statuses == {}
