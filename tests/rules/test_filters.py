@@ -26,6 +26,7 @@ TYPES = {
     "tier": FieldType(Kind.ENUM, options=("gold", "silver", "bronze")),
     "tags": FieldType(Kind.LIST, item=FieldType(Kind.TEXT)),
     "numbers": FieldType(Kind.LIST, item=FieldType(Kind.INTEGER)),
+    "choices": FieldType(Kind.LIST, options=("a", "b")),
     "blob": FieldType(Kind.JSON),
 }
 
@@ -49,6 +50,10 @@ HOLD = [
     ("text", "not_in", ["ES", "FR"], "ES", False),
     ("text", "contains", "b", "abc", True),
     ("text", "contains", "B", "abc", False),
+    ("text", "contains", 5, "a5b", True),
+    ("text", "contains", True, "it is true", True),
+    ("text", "contains", False, "it is true", False),
+    ("choices", "contains", "a", ["b", "a"], True),
     ("text", "starts_with", "ab", "abc", True),
     ("text", "starts_with", "bc", "abc", False),
     ("text", "ends_with", "bc", "abc", True),
@@ -166,12 +171,32 @@ def test_a_condition_that_does_not_suit_its_field_is_refused(
         {"field": "text", "op": "eq"}, {"field": "text", "op": "eq", "value": ""}, {"field": "text", "op": "in", "value": "a"},
         {"field": "text", "op": "in", "value": []}, {"field": "text", "op": "in", "value": ["a", ""]}, {"field": "text", "op": "eq", "value": ["a"]},
         {"field": "text", "op": "is_empty", "value": 1}, {"field": "text", "op": "is", "value": 1}, {"op": "eq", "value": 1},
-        {"any": []}, {"any": [{"op": "eq"}]}, {"any": [], "all": []}, {"field": "text", "op": "eq", "value": {"a": 1}}, "x", None,
+        {"any": []}, {"any": [{"op": "eq"}]}, {"any": [{"field": "text", "op": "is_empty"}], "field": "text"},
+        {"all": [{"field": "text", "op": "is_empty"}], "op": "eq"}, {"any": [], "all": []}, {"field": "text", "op": "eq", "value": {"a": 1}}, "x", None,
     ],
 )  # fmt: skip
 def test_what_is_no_condition_is_refused(raw: Any) -> None:
     with pytest.raises(ValidationError):
         _FILTERS.validate_python([raw])
+
+
+def test_all_conditions_that_do_not_suit_are_found_however_deep() -> None:
+    wrong = {"field": "nowhere", "op": "is_empty"}
+    filters = _FILTERS.validate_python([wrong, {"all": [wrong, {"any": [wrong]}]}])
+    assert [problem.path for problem in filter_problems(filters, TYPES)] == [
+        (0, "field"), (1, "all", 0, "field"), (1, "all", 1, "any", 0, "field")
+    ]  # fmt: skip
+
+
+def test_a_value_of_a_choice_that_its_list_does_not_have_is_refused() -> None:
+    (problem,) = filter_problems([Condition(field="choices", op=Op.CONTAINS, value="c")], TYPES)
+    assert (problem.message, problem.remedy) == ("'c' is not an option", "write one of a, b")
+
+
+def test_a_number_with_a_point_is_kept_as_it_is_written() -> None:
+    (condition,) = _FILTERS.validate_python([{"field": "number", "op": "eq", "value": 1.5}])
+    assert isinstance(condition, Condition)
+    assert condition.value == "1.5"
 
 
 # ---------------------------------------------------------------- properties
@@ -182,7 +207,8 @@ _ORDERED = (Kind.TEXT, Kind.INTEGER, Kind.DECIMAL, Kind.DATE, Kind.TIMESTAMP, Ki
 @given(st.data(), scalar_types(_ORDERED))
 def test_exactly_one_of_less_equal_and_greater_holds(data: st.DataObject, type_: FieldType) -> None:
     values = values_of(type_).filter(lambda value: value != "NaN")
-    bound, value = data.draw(values), data.draw(values)
+    bound: Any = data.draw(values)
+    value = data.draw(values)
 
     def test(op: Op) -> bool:
         return compile_filters([Condition(field="f", op=op, value=bound)], {"f": type_})({"f": value})

@@ -25,7 +25,10 @@ from rules.identifiers import EXPECTED, IdentifierType, fold, normalise, same_id
         ("ada@XN--BCHER-KVA.de", "ada@xn--bcher-kva.de"),
         ("jose\u0301@example.com", "jos\u00e9@example.com"),
         ("用户@例子.广告", "用户@xn--fsqu00a.xn--4rr70v"),
+        ("ada@www.Bücher.de", "ada@www.xn--bcher-kva.de"),
         ("a" * 64 + "@example.com", "a" * 64 + "@example.com"),
+        ("ada@" + "abcdefghi." * 24 + "abcdef.com", "ada@" + "abcdefghi." * 24 + "abcdef.com"),  # 254 characters
+        ("é" * 32 + "@example.com", "é" * 32 + "@example.com"),  # 64 bytes
     ],
 )
 def test_an_email_is_trimmed_folded_and_its_domain_as_the_dns_knows_it(value: str, normal: str) -> None:
@@ -39,6 +42,7 @@ def test_an_email_is_trimmed_folded_and_its_domain_as_the_dns_knows_it(value: st
         ".ada@example.com", "ada.@example.com", "a..da@example.com", "ada@-example.com", "ada@example-.com", "ada@.com",
         "ada@example..com", "ada@127.0.0.1", "ada@[127.0.0.1]", '"a b"@example.com', "Ada <ada@example.com>", "ada@example.com,bob@example.com",
         "a" * 65 + "@example.com", "ada@" + "a" * 64 + ".com", "ada@" + "a." * 130 + "com", "ada@exam_ple.com", "ada@xn--zz.com",
+        "ada@" + "abcdefghi." * 24 + "abcdefg.com", "é" * 33 + "@example.com", "adá@" + "abcdefghi." * 24 + "abcdef.com",
         "n/a", "unknown", "a\u200bda@example.com", "ada\x00@example.com", "mailto:ada@example.com", "\u0301ada@example.com",
     ],
 )  # fmt: skip
@@ -83,6 +87,7 @@ def test_an_ascii_address_is_judged_as_by_email_validator(address: str) -> None:
         ("straße.de", "xn--strae-oqa.de"),
         ("r3---sn-x.acme.com", "r3---sn-x.acme.com"),
         ("_dmarc.acme.com", "_dmarc.acme.com"),
+        ("abcdefghi." * 25 + "com", "abcdefghi." * 25 + "com"),  # 253 characters
     ],
 )
 def test_a_domain_is_the_host_alone(value: str, normal: str) -> None:
@@ -92,7 +97,8 @@ def test_a_domain_is_the_host_alone(value: str, normal: str) -> None:
 @pytest.mark.parametrize(
     "value",
     ["", " ", "localhost", "none", "n/a", "-", "unknown", ".", "127.0.0.1", "http://[::1]/", "info@acme.com", "acme .com", "acme..com",
-     "-acme.com", "https://", "acme.com:port", "mailto:a@acme.com", "a" * 64 + ".com", "xn--zz.com", "www.", "http:///x"],
+     "-acme.com", "https://", "acme.com:port", "mailto:a@acme.com", "a" * 64 + ".com", "xn--zz.com", "www.", "http:///x",
+     "abcdefghi." * 25 + "info"],
 )  # fmt: skip
 def test_what_is_no_host_with_a_dot_matches_nothing(value: str) -> None:
     assert normalise("domain", value) is None
