@@ -155,7 +155,8 @@ def pack_change(event: ChangeEvent, head: Head) -> Datum:
             datum["shapes"] = list(shapes)
         case FieldsChanged():
             fields = event.fields
-            datum["fields"] = fields and [{"name": name, "type": native} for name, native in fields]
+            # Never a tuple in a union: fastavro takes it for a branch's name and a value.
+            datum["fields"] = None if fields is None else [{"name": name, "type": native} for name, native in fields]
         case Marked():
             datum["mark"] = event.mark
         case AccountState():

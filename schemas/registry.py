@@ -20,6 +20,7 @@ from fastavro.schema import fingerprint, load_schema, parse_schema, to_parsing_c
 from schemas.messages import CHANGE_EVENTS, Head, Message, UndecodableError, UnknownSchemaError
 
 FOLDER = Path(__file__).parent / "avro"
+RELEASED = Path(__file__).parent / "released"
 MAGIC = b"\xc3\x01"
 FRAME = 10  # bytes in front of the datum
 HEAD_FIELDS = tuple(field.name for field in msgspec.structs.fields(Head))

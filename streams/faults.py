@@ -2,8 +2,8 @@
 
 Responsible for the variable TANDEM_FAULT, which only tests set: `route:2:1` kills the process (SIGKILL) right after
 step 2 of the first unit of route; `stop:route:2:1` stops it (SIGSTOP) there. Stages: route, reconcile, deliver.
-Steps: those of `streams.unit.commit`. Besides, `read:1:3`: right after the third page of full reads was sent. Several are separated by commas. Where the variable is not set, a step costs
-one comparison.
+Steps: those of `streams.unit.commit`. Besides, `read:1:3`: right after the third page of full reads was sent. Several
+are separated by commas. Where the variable is not set, a step costs one comparison.
 """
 
 from __future__ import annotations
