@@ -1,0 +1,518 @@
+"""Route, reconcile, deliver and the unit of work without Kafka: what is decided, in which order effects happen, what
+ends a unit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+from rocksdict import Rdict
+
+from rules.events import (
+    Answer,
+    Captured,
+    Clock,
+    Command,
+    Commands,
+    Marked,
+    Order,
+    ReadDone,
+    ReadRequest,
+    Results,
+    Row,
+    SetMark,
+    StatusRow,
+    SyncRow,
+    Truncated,
+)
+from rules.version import Version
+from schemas import ChangeEvent, UndecodableError, decode, encode, encode_change
+from streams import errands, keys
+from streams.deliver import Deliver
+from streams.disk import Disk, options
+from streams.fence import Entry
+from streams.overlay import Overlay
+from streams.protocols import Configuration
+from streams.pump import Feed, Gate, Message
+from streams.reconcile import Reconcile
+from streams.route import Route
+from streams.stage import NotYetError, Runner
+from streams.topics import MARKER, Topics
+from streams.unit import TARGET_BYTES, TARGET_ROWS, UNIT_BYTES, Change, Output, Unit, commit
+from tests.streams import counting
+from tests.streams.test_feed import Source
+
+TOPICS = Topics("test", 1)
+SYNCS = {
+    "contacts": {"between": {"crm": "contacts", "shop": "customers"}},
+    "companies": {"between": {"crm": "companies", "shop": "firms"}},
+    "mail": {"between": {"crm": "contacts", "news": "readers"}},
+}
+
+
+class Config:
+    """The configuration in force."""
+
+    def __init__(self, version: int = 1) -> None:
+        self.current = Configuration(version, "test", {"syncs": SYNCS})
+        self.asked: list[int] = []
+
+    async def wait_for(self, version: int) -> Configuration:
+        self.asked.append(version)
+        self.current = Configuration(version, "test", {"syncs": SYNCS})
+        return self.current
+
+    def changes(self) -> Any:
+        raise NotImplementedError
+
+    async def has_schema(self, fingerprint: bytes) -> bool:
+        return False
+
+
+class Backing:
+    """The producers and the state of a partition; keeps what happens, in order."""
+
+    topics = TOPICS
+    offset_key = Disk.offset_key
+
+    def __init__(self, database: Rdict) -> None:
+        self.lock = asyncio.Lock()
+        self._database = database
+        self.log: list[tuple[str, Any]] = []
+        self.changelog: list[Entry] = []
+        self.hold: dict[str, asyncio.Event] = {}
+
+    def database(self) -> Rdict:
+        return self._database
+
+    async def append(self, topic: str, entries: Sequence[Entry]) -> int:
+        if topic in self.hold:
+            await self.hold[topic].wait()
+        await asyncio.sleep(0)
+        self.log.append((topic, [key for key, _ in entries]))
+        if topic == TOPICS.state:
+            self.changelog += entries
+        return len(self.changelog) - 1
+
+    async def send(self, output: Output) -> Awaitable[object]:
+        async def acknowledged() -> None:
+            if output.topic in self.hold:
+                await self.hold[output.topic].wait()
+            self.log.append((output.topic, output.key))
+
+        self.sent.append(output)
+        return asyncio.ensure_future(acknowledged())
+
+    @property
+    def sent(self) -> list[Output]:
+        return self.__dict__.setdefault("_sent", [])  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def backing(tmp_path: Path) -> Iterator[Backing]:
+    database = Rdict(str(tmp_path / "state"), options=options())
+    yield Backing(database)
+    database.close()
+
+
+def message(topic: str, key: str | bytes, value: bytes, offset: int = 0) -> Any:
+    """As Faust hands it over."""
+    raw = key if isinstance(key, bytes) else key.encode()
+    found = SimpleNamespace(offset=offset, timestamp=7.0, key=raw, value=value, tp=TP(topic, 0))
+    return SimpleNamespace(message=found, ack=lambda: None)
+
+
+# ---------------------------------------------------------------- route
+
+
+def routed(backing: Backing, event: ChangeEvent, **head: Any) -> Change:
+    """What route makes of a change."""
+    data = encode_change(event, **{"config": 1, **head})
+    return Route(TOPICS, Config()).decide(
+        Message(message(TOPICS.changes, event.account, data)), Overlay(backing.database)
+    )
+
+
+def receivers(change: Change) -> list[str]:
+    """The inboxes that get something."""
+    assert {output.topic for output in change.outputs} <= {TOPICS.inbox}
+    return sorted(output.key.decode() for output in change.outputs)
+
+
+CAPTURED = Captured("crm", "contacts", (Row("1", {}, Version(1)),))
+
+
+def test_a_change_goes_to_every_connection_that_uses_its_object_and_to_no_other(backing: Backing) -> None:
+    assert receivers(routed(backing, CAPTURED)) == ["crm~news", "crm~shop"]
+    assert receivers(routed(backing, Captured("crm", "companies", ()))) == ["crm~shop"]
+    assert receivers(routed(backing, Captured("crm", "deals", ()))) == []
+    assert receivers(routed(backing, Truncated("shop", "firms"))) == ["crm~shop"]
+
+
+def test_what_concerns_an_account_goes_to_all_its_connections(backing: Backing) -> None:
+    assert receivers(routed(backing, Marked("crm", "m"))) == ["crm~news", "crm~shop"]
+    assert receivers(routed(backing, Marked("shop", "m"))) == ["crm~shop"]
+
+
+def test_the_bytes_go_on_as_they_are(backing: Backing) -> None:
+    (output, _) = routed(backing, CAPTURED).outputs
+    assert output.value == encode_change(CAPTURED, config=1)
+
+
+def test_a_page_goes_only_to_who_asked_for_the_read_and_only_while_it_is_the_current_one(backing: Backing) -> None:
+    page = Captured("crm", "contacts", CAPTURED.rows, "r1")
+    assert receivers(routed(backing, page, to="crm~shop")) == []
+    order = ReadRequest("crm~shop", "crm", "contacts", "contacts", "r1")
+    for key, value in errands.requested(order, 3)(backing.database()).items():
+        backing.database()[key] = value
+    assert receivers(routed(backing, page, to="crm~shop")) == ["crm~shop"]
+    other = Captured("crm", "contacts", CAPTURED.rows, "r0")
+    assert receivers(routed(backing, other, to="crm~shop")) == []
+
+
+def test_a_change_of_a_newer_configuration_waits_for_it(backing: Backing) -> None:
+    with pytest.raises(NotYetError):
+        routed(backing, CAPTURED, config=2)
+
+
+def test_a_change_in_the_wrong_partition_is_refused(backing: Backing) -> None:
+    stage = Route(Topics("test", 8), Config())
+    with pytest.raises(UndecodableError, match="another partition"):
+        stage.decide(
+            Message(message("test.changes", "crm", encode_change(CAPTURED, config=1))), Overlay(backing.database)
+        )
+
+
+def test_what_cannot_be_read_is_a_dead_letter_and_the_accounts_syncs_are_read_again(backing: Backing) -> None:
+    stage = Route(TOPICS, Config())
+    change = stage.refuse(Message(message(TOPICS.changes, "shop", b"?", 5)), "why")
+    assert [(letter.id, letter.account, letter.message, letter.raw) for letter in change.letters] == [
+        ("test.changes/0/5", "shop", "why", b"?")
+    ]
+    orders = {output.key: decode(output.value or b"") for output in change.outputs if output.topic == TOPICS.inbox}
+    assert orders == {b"crm~shop": Order("test.changes/0/5/companies", "resync", "companies")}
+    assert len(change.outputs) == 3  # the letter, and a sync each
+
+
+# ---------------------------------------------------------------- reconcile
+
+
+def test_each_part_of_a_decision_goes_to_its_place(backing: Backing) -> None:
+    stage = Reconcile(TOPICS, Config(), counting.decide)
+    event = Captured("crm", "contacts", (Row("1", {"seq": 0}, Version(1)),))
+    change = stage.decide(Message(message(TOPICS.inbox, "crm~shop", encode(event))), Overlay(backing.database))
+    prefix = keys.connection("crm~shop")
+    assert list(change.entries) == [prefix + b"l1"]
+    assert list(change.indexes) == [prefix + b"i00000001l1"]
+    (output,) = change.outputs
+    assert (output.topic, output.key, type(decode(output.value or b""))) == (TOPICS.commands, b"shop", Commands)
+    assert [row.key for row in change.statuses.values() if isinstance(row, StatusRow)] == ["1"]
+    assert [connection for connection, _ in change.history] == ["crm~shop"]
+
+
+@pytest.mark.parametrize("found", [SetMark("crm", "m"), Commands("crm~shop", "crm", "contacts", ())])
+def test_what_has_no_place_in_an_inbox_is_refused(backing: Backing, found: Any) -> None:
+    stage = Reconcile(TOPICS, Config(), counting.decide)
+    with pytest.raises(UndecodableError, match="no place"):
+        stage.decide(Message(message(TOPICS.inbox, "crm~shop", encode(found))), Overlay(backing.database))
+
+
+# ---------------------------------------------------------------- units
+
+
+def unit_of(backing: Backing, *changes: Change) -> Unit:
+    """A unit of these inputs."""
+    unit = Unit(Overlay(backing.database))
+    for change in changes:
+        assert unit.admits(change)
+        unit.add(change)
+    return unit
+
+
+async def test_outputs_then_changelog_then_disk(backing: Backing) -> None:
+    status = StatusRow("s", "1", "in_sync")
+    change = Change(
+        entries={b"k": b"v"}, indexes={b"i": b"w"}, outputs=[Output("out", b"o", b"")], statuses={b"s|1": status}
+    )
+    release = backing.hold[TOPICS.statuses] = asyncio.Event()
+    running = asyncio.ensure_future(commit(unit_of(backing, change), "route", TOPICS.changes, 7, backing))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert backing.log == [("out", b"o")]
+    assert backing.database().get(b"k") is None
+    release.set()
+    await running
+    assert backing.log[1:] == [(TOPICS.statuses, [b"s|1"]), (TOPICS.state, [b"k", keys.position(TOPICS.changes)])]
+    assert [backing.database().get(key) for key in (b"k", b"i", keys.position(TOPICS.changes))] == [b"v", b"w", b"7"]
+    assert backing.database().get(Disk.offset_key) == b"1"
+
+
+async def test_stages_of_a_partition_write_one_after_the_other(backing: Backing) -> None:
+    release = backing.hold[TOPICS.state] = asyncio.Event()
+    commits = [
+        asyncio.ensure_future(commit(unit_of(backing, Change(entries={name.encode(): b""})), name, name, 1, backing))
+        for name in ("one", "two")
+    ]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    release.set()
+    await asyncio.gather(*commits)
+    assert [names for _, names in backing.log] == [[b"one", b"p/one"], [b"two", b"p/two"]]
+
+
+def test_a_later_input_of_a_unit_sees_what_an_earlier_one_changes(backing: Backing) -> None:
+    unit = unit_of(backing, Change(entries={b"k": b"1"}, indexes={b"i": b"x"}))
+    assert unit.overlay.get(b"k") == b"1"
+    unit.add(Change(entries={b"k": None}))
+    assert (unit.overlay.get(b"k"), unit.overlay.get(b"i")) == (None, b"x")
+    assert unit.entries == {b"k": None}
+
+
+def test_of_several_statuses_of_a_record_only_the_last_is_sent(backing: Backing) -> None:
+    rows = [StatusRow("s", "1", "pending"), StatusRow("s", "1", "in_sync"), StatusRow("s", "1", None)]
+    unit = unit_of(backing, *(Change(statuses={b"s|1": row}) for row in rows))
+    assert unit.statuses == {b"s|1": rows[-1]}
+
+
+async def test_a_record_that_is_gone_becomes_a_tombstone(backing: Backing) -> None:
+    kept = list[Entry]()
+    append = backing.append
+
+    async def keeping(topic: str, entries: Sequence[Entry]) -> int:
+        if topic == TOPICS.statuses:
+            kept.extend(entries)
+        return await append(topic, entries)
+
+    backing.append = keeping  # type: ignore[method-assign]
+    rows: dict[bytes, StatusRow | SyncRow] = {
+        b"s|1": StatusRow("s", "1", None),
+        b"s|": SyncRow("s", "a~b", None),
+        b"s|2": StatusRow("s", "2", "in_sync"),
+    }
+    await commit(unit_of(backing, Change(statuses=rows)), "reconcile", TOPICS.inbox, 1, backing)
+    assert [(key, value is None) for key, value in kept] == [(b"s|1", True), (b"s|", True), (b"s|2", False)]
+
+
+def test_a_unit_ends_where_it_is_full_or_the_record_batch_would_be(backing: Backing) -> None:
+    assert not unit_of(backing, Change(rows=TARGET_ROWS - 1)).full
+    assert unit_of(backing, Change(rows=TARGET_ROWS)).full
+    assert unit_of(backing, Change(entries={b"k": b"x" * TARGET_BYTES})).full
+    assert unit_of(backing, Change(outputs=[Output("out", b"", b"x" * TARGET_BYTES)])).full
+    half = Change(entries={b"k": b"x" * (UNIT_BYTES // 4)})
+    unit = unit_of(backing, half)
+    assert not unit.admits(Change(entries={b"l": b"x" * (UNIT_BYTES // 4)}))
+    assert Unit(Overlay(backing.database)).admits(
+        Change(entries={b"k": b"x" * UNIT_BYTES})
+    )  # refused when it is written
+
+
+class Counted:
+    """A stage that notes what it is given."""
+
+    name = "counted"
+
+    def __init__(self, decide: Callable[[Message], Change]) -> None:
+        self._decide = decide
+
+    def decide(self, message: Message, overlay: Overlay) -> Change:
+        return self._decide(message)
+
+    def refuse(self, message: Message, why: str) -> Change:
+        return Change(entries={b"refused": why.encode()})
+
+
+async def run_until(runner: Any, holds: Callable[[], bool]) -> None:
+    """Runs until the condition holds."""
+    task = asyncio.ensure_future(runner.run())
+    async with asyncio.timeout(5):
+        while not holds():
+            await asyncio.sleep(0)
+            if task.done():
+                task.result()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def runner_of(
+    backing: Backing, stage: Any, *inputs: tuple[bytes, bytes], config: Config | None = None
+) -> tuple[Runner, Feed]:
+    """A runner over messages (key, value)."""
+    feed, gate = Feed(TP(TOPICS.changes, 0), -1, Source()), Gate()
+    for offset, (key, value) in enumerate(inputs):
+        feed.offer(message(TOPICS.changes, key, value, offset))
+    gate.open()
+    return Runner(stage, feed, backing, gate, config or Config(), lambda unit: None), feed
+
+
+async def test_what_is_queued_becomes_one_unit(backing: Backing) -> None:
+    stage = Counted(lambda message: Change(entries={b"k%d" % message.offset: b""}))
+    runner, feed = runner_of(backing, stage, *[(b"a", b"")] * 5)
+    await run_until(runner, lambda: feed.position == 4)
+    assert len(backing.log) == 1
+    assert backing.database().get(keys.position(TOPICS.changes)) == b"4"
+
+
+async def test_a_message_that_waits_ends_the_unit_and_comes_again(backing: Backing) -> None:
+    ready = False
+
+    async def wait() -> None:
+        nonlocal ready
+        ready = True
+
+    def decide(found: Message) -> Change:
+        if found.offset == 2 and not ready:
+            raise NotYetError(wait)
+        return Change()
+
+    runner, feed = runner_of(backing, Counted(decide), *[(b"a", b"")] * 4)
+    await run_until(runner, lambda: feed.position == 3)
+    assert [value for key, value in backing.changelog] == [b"1", b"3"]
+
+
+async def test_an_owners_marker_moves_the_position_alone(backing: Backing) -> None:
+    runner, feed = runner_of(backing, Counted(lambda message: Change(entries={b"k": b""})), (MARKER, b"5"))
+    await run_until(runner, lambda: feed.position == 0)
+    assert backing.changelog == [(keys.position(TOPICS.changes), b"0")]
+
+
+async def test_bytes_of_a_schema_that_is_nobodys_are_refused_once_config_has_been_read(backing: Backing) -> None:
+    runner, feed = runner_of(
+        backing, Counted(lambda message: decode(message.value) and Change()), (b"a", b"\xc3\x01nobodys!")
+    )
+    await run_until(runner, lambda: feed.position == 0)
+    assert b"fingerprint" in (backing.database().get(b"refused") or b"")
+
+
+# ---------------------------------------------------------------- deliver
+
+
+class Lanes:
+    """Answers when the test says so."""
+
+    def __init__(self) -> None:
+        self.given: dict[int, asyncio.Future[Results]] = {}
+
+    def submit(self, offset: int, commands: Commands) -> asyncio.Future[Results]:
+        self.given[offset] = asyncio.get_running_loop().create_future()
+        return self.given[offset]
+
+    def answer(self, offset: int) -> None:
+        self.given[offset].set_result(Results("crm", "contacts", (Answer("s", f"l{offset}", 1, "applied"),)))
+
+    def idle(self) -> bool:
+        return not self.given
+
+    async def stop(self) -> None:
+        raise NotImplementedError
+
+
+COMMANDS = encode(Commands("crm~shop", "crm", "contacts", (Command("s", "l", 1, "t", "update", "1", {}, {}),)))
+
+
+class Delivery:
+    """Deliver over some messages of `commands`."""
+
+    def __init__(self, backing: Backing, *values: bytes) -> None:
+        self.lanes, self.woken = Lanes(), list[str]()
+        self.feed, self.gate = Feed(TP(TOPICS.commands, 0), -1, Source()), Gate()
+        self.offset = 0
+        self.backing = backing
+        self.deliver = Deliver(
+            TOPICS, self.feed, backing, self.gate, Config(), self.lanes, self.woken.append, lambda unit: None
+        )
+        self.offer(*values)
+        self.gate.open()
+
+    def offer(self, *values: bytes) -> None:
+        for value in values:
+            self.feed.offer(message(TOPICS.commands, "crm", value, self.offset))
+            self.offset += 1
+
+    async def __aenter__(self) -> Delivery:
+        self._task = asyncio.ensure_future(self.deliver.run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not holds():
+                await asyncio.sleep(0)
+
+    @property
+    def answered(self) -> list[str]:
+        """The links whose results are in the inbox."""
+        found = [decode(output.value or b"") for output in self.backing.sent if output.topic == TOPICS.inbox]
+        return [answer.link for results in found if isinstance(results, Results) for answer in results.answers]
+
+
+async def test_results_are_stored_as_they_come_and_the_position_moves_in_order(backing: Backing) -> None:
+    async with Delivery(backing, COMMANDS, COMMANDS, COMMANDS) as delivery:
+        await delivery.until(lambda: len(delivery.lanes.given) == 3)
+        delivery.lanes.answer(2)
+        delivery.lanes.answer(1)
+        await delivery.until(lambda: len(delivery.answered) == 2)
+        assert delivery.answered == ["l2", "l1"]
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert delivery.feed.position == -1
+        delivery.lanes.answer(0)
+        await delivery.until(lambda: delivery.feed.position == 2)
+
+
+async def test_the_position_does_not_move_before_the_results_are_stored(backing: Backing) -> None:
+    release = backing.hold[TOPICS.inbox] = asyncio.Event()
+    async with Delivery(backing, COMMANDS) as delivery:
+        await delivery.until(lambda: len(delivery.lanes.given) == 1)
+        delivery.lanes.answer(0)
+        await delivery.until(lambda: len(delivery.answered) == 1)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert delivery.feed.position == -1
+        release.set()
+        await delivery.until(lambda: delivery.feed.position == 0)
+
+
+async def test_an_errand_is_in_the_state_before_capture_is_woken_and_with_its_position(backing: Backing) -> None:
+    order = ReadRequest("crm~shop", "crm", "contacts", "contacts", "r1")
+    async with Delivery(backing, encode(order), COMMANDS) as delivery:
+        await delivery.until(lambda: delivery.woken == ["crm"])
+        assert errands.is_current(backing.database(), "crm", "r1")
+        assert backing.database().get(keys.position(TOPICS.commands)) == b"0"
+        assert [key for _, names in backing.log for key in names] == [
+            keys.errands("crm") + b"read/contacts/contacts",
+            keys.position(TOPICS.commands),
+        ]
+
+
+@pytest.mark.parametrize(
+    "value", [b"?", encode(Clock()), encode(ReadDone("crm", "contacts", "r")), b"\xc3\x01nobodys!!"]
+)
+async def test_what_is_no_order_to_an_account_is_a_dead_letter_and_the_next_goes_on(
+    backing: Backing, value: bytes
+) -> None:
+    async with Delivery(backing, value, COMMANDS) as delivery:
+        await delivery.until(lambda: 1 in delivery.lanes.given)
+        delivery.lanes.answer(1)
+        await delivery.until(lambda: delivery.feed.position == 1)
+        letters = [output for output in backing.sent if output.topic == TOPICS.dead_letters]
+        assert [letter.key for letter in letters] == [b"crm"]
+
+
+async def test_nothing_more_is_handed_to_the_lanes_while_the_gate_is_closed(backing: Backing) -> None:
+    async with Delivery(backing, COMMANDS) as delivery:
+        await delivery.until(lambda: 0 in delivery.lanes.given)
+        assert await delivery.gate.close(1)
+        delivery.offer(COMMANDS)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert set(delivery.lanes.given) == {0}
+        delivery.gate.open()
+        await delivery.until(lambda: 1 in delivery.lanes.given)
