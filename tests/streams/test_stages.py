@@ -42,8 +42,8 @@ from streams.pump import Feed, Gate, Message
 from streams.reconcile import Reconcile
 from streams.route import Route
 from streams.stage import NotYetError, Runner
-from streams.topics import MARKER, Topics
-from streams.unit import TARGET_BYTES, TARGET_ROWS, UNIT_BYTES, Change, Output, Unit, commit
+from streams.topics import MARKER, UNIT_BYTES, Topics
+from streams.unit import TARGET_BYTES, TARGET_ROWS, Change, Output, Unit, commit
 from tests.streams import counting
 from tests.streams.test_feed import Source
 
@@ -381,9 +381,10 @@ async def test_an_owners_marker_moves_the_position_alone(backing: Backing) -> No
 
 
 async def test_bytes_of_a_schema_that_is_nobodys_are_refused_once_config_has_been_read(backing: Backing) -> None:
-    runner, feed = runner_of(
-        backing, Counted(lambda message: decode(message.value) and Change()), (b"a", b"\xc3\x01nobodys!")
-    )
+    def read(found: Message) -> Change:
+        raise AssertionError(decode(found.value))
+
+    runner, feed = runner_of(backing, Counted(read), (b"a", b"\xc3\x01nobodys!"))
     await run_until(runner, lambda: feed.position == 0)
     assert b"fingerprint" in (backing.database().get(b"refused") or b"")
 
@@ -443,7 +444,7 @@ class Delivery:
 
     async def until(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(5):
-            while not holds():
+            while not holds():  # noqa: ASYNC110 - the condition has no event of its own
                 await asyncio.sleep(0)
 
     @property
@@ -456,9 +457,9 @@ class Delivery:
 async def test_results_are_stored_as_they_come_and_the_position_moves_in_order(backing: Backing) -> None:
     async with Delivery(backing, COMMANDS, COMMANDS, COMMANDS) as delivery:
         await delivery.until(lambda: len(delivery.lanes.given) == 3)
-        delivery.lanes.answer(2)
-        delivery.lanes.answer(1)
-        await delivery.until(lambda: len(delivery.answered) == 2)
+        for count, offset in enumerate((2, 1), start=1):
+            delivery.lanes.answer(offset)
+            await delivery.until(lambda count=count: len(delivery.answered) == count)  # type: ignore[misc]
         assert delivery.answered == ["l2", "l1"]
         for _ in range(20):
             await asyncio.sleep(0)
