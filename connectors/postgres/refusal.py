@@ -37,7 +37,7 @@ _RETRY = frozenset(
     }
 )
 # The connection is gone, or about to be: says nothing about the row.
-_CONNECTION = ("08", "57P")
+_CONNECTION = ("08", "57P", "25006", "25P03")  # … or it leads to a standby, or was idle for too long
 
 
 # The table is not what it was when it was discovered (the last: a prepared statement whose result has other types).
@@ -71,7 +71,7 @@ def concerns_all(error: psycopg.Error) -> bool:
     state = error.sqlstate or ""
     if state.startswith("42"):
         return not error.diag.context  # inside of a function it is a trigger's, and of this row perhaps
-    return state in ("40001", "40P01", "53200", "53100", "25006")
+    return state in ("40001", "40P01", "53200", "53100")
 
 
 def refusal(error: psycopg.Error) -> Refusal:
@@ -84,7 +84,7 @@ def refusal(error: psycopg.Error) -> Refusal:
         detail = None  # of a check or a missing value it quotes the whole row, with columns that we may not read
     if state in _RETRY:
         return Refusal(Outcome.RETRY, None, message, sqlstate=state)
-    category = _CATEGORIES.get(state) or ("invalid_value" if state.startswith("22") else "unknown")
+    category = _CATEGORIES.get(state) or ("invalid_value" if state[:2] in ("22", "54") else "unknown")
     return Refusal(
         Outcome.REJECTED,
         category,

@@ -177,8 +177,32 @@ def insert_groups(table: Table, jobs: Iterable[Job]) -> list[tuple[tuple[str, ..
     return [(tuple(dict.fromkeys(name for job in group for name in job.texts)), group) for group in groups.values()]
 
 
-def rounds(writes: Sequence[Write]) -> list[list[int]]:
-    """Places of the writes in rounds, such that in none two concern the same link, record or identifier."""
+# A parameter holds a gigabyte at most, and a batch is in memory several times over.
+_ROUND_BYTES = 32 << 20
+
+
+def _size(write: Write) -> int:
+    return sum(len(value) for value in write.values.values() if isinstance(value, str))
+
+
+def rounds(writes: Sequence[Write], limit: int = _ROUND_BYTES) -> list[list[int]]:
+    """Places of the writes in rounds, such that in none two concern the same link, record or identifier.
+
+    Those of one thing keep their order. A round holds texts of `limit` characters, or one write.
+    """
+    places: list[list[int]] = []
+    for apart in _apart(writes):
+        size = limit + 1
+        for place in apart:
+            size += _size(writes[place])
+            if size > limit:
+                places.append([])
+                size = _size(writes[place])
+            places[-1].append(place)
+    return places
+
+
+def _apart(writes: Sequence[Write]) -> list[list[int]]:
     result: list[list[int]] = []
     last: dict[tuple[str, ...], int] = {}
     for place, write in enumerate(writes):

@@ -27,6 +27,8 @@ CREATE TABLE places (country text, number integer, label text, PRIMARY KEY (coun
 CREATE TABLE things (code text PRIMARY KEY, label text);
 CREATE TYPE mood AS ENUM ('happy', 'so so', 'a,"b"');
 CREATE DOMAIN percent AS smallint CHECK (VALUE BETWEEN 0 AND 100);
+CREATE DOMAIN words AS text[];
+CREATE TYPE whole AS (n integer, t text);
 CREATE TABLE samples (id serial PRIMARY KEY)
 """
 
@@ -69,6 +71,18 @@ SAMPLES: dict[str, tuple[str, list[Value]]] = {
     "bits": ("bit(3)", ["101"]),
     "range": ("int4range", ["[1,5)", "empty"]),
     "point": ("point", ["(1,2)"]),
+    "boxes": ("box[]", ["{(2,2),(1,1);(4,4),(3,3)}"]),
+    "words_domain": ("words", [["a", "b"]]),
+    "shares": ("percent[]", [[1, None, 100]]),
+    "whole_record": ("whole", ['(1,"a b")']),
+    "search": ("tsvector", ["'cat' 'dog':2"]),
+    "identity": ("oid", [4294967295]),
+    "unique_ids": ("uuid[]", [["6f1e1c1e-8d5b-4b0e-9b7a-3f6d2c1a0b9e"]]),
+    "documents": ("jsonb[]", [['{"a":[1,"b"]}', "null"]]),
+    "blobs": ("bytea[]", [["AP8=", ""]]),
+    "ranges": ("int4multirange", ["{[1,3),[5,7)}"]),
+    "name": ("name", ["x"]),
+    "letter": ('"char"', ["x"]),
     'odd "name" %': ("text", ["x"]),
 }
 
