@@ -1,7 +1,7 @@
 """Three workers under `kill -9`, SIGSTOP past the session and graceful stops, on a real broker; then everything is
 counted.
 
-    python -m tests.streams.chaos --seconds 180 [--seed 7]
+    make chaos MINUTES=3 [SEED=7]
 
 A third of the stops are planted in a unit, between its outputs and its changelog (`streams.faults`): the worst moment
 to fall asleep. Who has slept is woken when its partitions have other owners. Exit status 1 if anything was lost,
@@ -10,7 +10,6 @@ miscounted, stuck, or went back.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import random
 import signal
@@ -123,25 +122,15 @@ async def run(bootstrap: str, folder: Path, seconds: float, seed: int) -> str | 
         return None if verdict.clean and not letters and not indexes else "edits were lost or miscounted"
 
 
-def main() -> None:
-    """Runs and sums up in one line."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=180)
-    parser.add_argument("--seed", type=int, default=int(time.time()) % 10_000)
-    given = parser.parse_args()
+def chaos(seconds: float, seed: int) -> int:
+    """Runs on a Kafka of its own, and sums up in one line; the exit status."""
 
     async def whole() -> str | None:
         with tempfile.TemporaryDirectory(prefix="tandem-chaos-") as folder:
             async with EmbeddedKafka(Path(folder)) as kafka:
-                short = await run(kafka.bootstrap, Path(folder) / "work", given.seconds, given.seed)
-                if short is not None:
-                    print(short)
-                return short
+                return await run(kafka.bootstrap, Path(folder) / "work", seconds, seed)
 
-    short = asyncio.run(whole())
-    print(f"chaos: seed {given.seed}, {given.seconds:.0f} s: {'fell short' if short else 'all counted'}")
-    raise SystemExit(1 if short else 0)
-
-
-if __name__ == "__main__":
-    main()
+    if (short := asyncio.run(whole())) is not None:
+        print(short)
+    print(f"chaos: seed {seed}, {seconds:.0f} s: {'fell short' if short else 'all counted'}")
+    return 1 if short else 0

@@ -155,10 +155,9 @@ class Pipeline:
 
     # ---------------------------------------------------------------- inputs
 
-    async def edit(self, account: str, *records: str, config: int = 1, blob: str | None = None) -> int:
-        """One message with an edit of each record, in `changes`; its offset. `blob`: a value that the state is to
-        keep."""
-        data = encode_change(self._edits(account, records, {} if blob is None else {"blob": blob}), config=config)
+    async def edit(self, account: str, *records: str, config: int = 1, values: dict[str, Value] | None = None) -> int:
+        """One message with an edit of each record, in `changes`; its offset. `values`: more that each row says."""
+        data = encode_change(self._edits(account, records, values), config=config)
         return await self.put(self.topics.changes, account, data)
 
     async def edit_exactly(self, account: str, *records: str) -> int:
@@ -261,6 +260,21 @@ class Pipeline:
         except AssertionError:
             return False
         return True
+
+    async def until_in_state(self, place: tuple[int, bytes], holds: Callable[[bytes], bool], seconds: float) -> None:
+        """Until an entry of the changelog is as it should be; follows the changelog, for large states."""
+        consumer = AIOKafkaConsumer(**self.broker.client(), enable_auto_commit=False, auto_offset_reset="earliest")
+        await consumer.start()
+        try:
+            tp = TopicPartition(self.topics.state, place[0])
+            consumer.assign([tp])
+            async with asyncio.timeout(seconds):
+                while True:
+                    for message in (await consumer.getmany(timeout_ms=100)).get(tp, ()):
+                        if message.key == place[1] and message.value is not None and holds(message.value):
+                            return
+        finally:
+            await consumer.stop()
 
     async def until_settled(self, account: str, record: str) -> None:
         """Until the state holds every edit and answer of one record."""

@@ -142,7 +142,7 @@ async def test_what_exceeds_a_record_batch_is_carried_out_in_several_units(pipel
     async with pipeline("a") as running:
         size = 3 << 20
         for record in range(6):
-            await running.edit("a", f"{record}", blob="x" * size)
+            await running.edit("a", f"{record}", values={"blob": "x" * size})
         assert 6 * size > UNIT_BYTES // 2
         running.start("x")
         await running.settled()
