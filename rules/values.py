@@ -60,7 +60,11 @@ ValueMap = Mapping[Any, Scalar] | Iterable[tuple[Scalar, Scalar]]
 
 
 class InconvertibleError(Exception):
-    """Two types of which no value converts, or a value map that does not suit its types. The message is for people."""
+    """Two types of which no value converts, or (`in_values`) a value map that does not suit them. The message is for people."""
+
+    def __init__(self, message: str, *, in_values: bool = False) -> None:
+        super().__init__(message)
+        self.in_values = in_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,9 +300,11 @@ def _typed(type_: FieldType, value: Scalar) -> Scalar:
     try:
         held = fits(type_)(value)
     except InvalidValueError as error:
-        raise InconvertibleError(f"values: {error.reason}; allowed: {error.allowed or describe(type_)}") from None
+        raise InconvertibleError(
+            f"values: {error.reason}; allowed: {error.allowed or describe(type_)}", in_values=True
+        ) from None
     if is_empty(held) or isinstance(held, list):
-        raise InconvertibleError("values: an empty value cannot be mapped")
+        raise InconvertibleError("values: an empty value cannot be mapped", in_values=True)
     return held
 
 

@@ -103,7 +103,7 @@ class _Sync:
         """What must have a value in a record that we create, and gets none."""
         if not self.sync.writes[side] or not known.capabilities.creatable:
             return
-        filled = {(one.a, one.b)[side] for one in self.sync.mapping if one.enabled and self.sync.writes_of(one)[side]}
+        filled = {(one.a, one.b)[side] for one in self.sync.mapping if self.sync.writes_of(one)[side]}
         account = self.sync.accounts[side]
         for one in known.fields:
             if one.required and not one.read_only and one.name not in filled:
@@ -134,9 +134,8 @@ class _Sync:
                 conversion(left.type, right.type, mapping.values)
             except InconvertibleError as error:
                 pair = f"'{left.name}' of '{self.sync.accounts[0]}' and '{right.name}' of '{self.sync.accounts[1]}'"
-                is_map = mapping.values is not None and str(error).startswith("values")
-                where = (*path, "values") if is_map else path
-                remedy = "mend the value map" if is_map else "pair fields of like types, or remove the entry"
+                where = (*path, "values") if error.in_values else path
+                remedy = "mend the value map" if error.in_values else "pair fields of like types, or remove the entry"
                 yield Finding(where, f"{pair} do not go together: {error}", remedy)
 
     def one_field(self, mapping: MappingConfig, path: Path, side: int, one: Field) -> Iterator[Finding]:

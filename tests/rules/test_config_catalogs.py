@@ -161,6 +161,17 @@ def test_an_object_that_cannot_be_synced(crm: dict[str, Object], expected: list[
     assert found(ENTRY, {"crm": crm, "shop": catalogs()["shop"]}) == expected
 
 
+def test_an_object_that_can_only_be_read_may_be_a_source() -> None:
+    read_only = Object(
+        "customers", (Field("mail", TEXT),), ("mail",), capabilities=Capabilities(creatable=False, updatable=False)
+    )
+    shop = catalogs()["shop"] | {"customers": read_only}
+    assert found(ENTRY, {"crm": catalogs()["crm"], "shop": shop}) == [
+        "sync.yaml:11:36: object 'customers' of 'shop' can only be read; write direction: \"to crm\" in sync 'contacts'"
+    ]
+    assert found("    direction: to crm\n" + ENTRY, {"crm": catalogs()["crm"], "shop": shop}) == []
+
+
 def test_an_account_without_a_catalog_is_passed_over() -> None:
     assert found(ENTRY, {"crm": catalogs()["crm"]}) == []
 

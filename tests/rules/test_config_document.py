@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from rules.config import ConfigError, Installation, SyncConfig, load, load_document
 from tests.rules.config_samples import CONNECTORS, ENVIRON, GOOD, SECRET
@@ -115,6 +116,60 @@ def test_what_is_secret_by_its_model_its_name_or_its_look_stays_at_home(setting:
     assert (found == f"file:accounts.crm.{key}") is not kept
     if kept and not written.startswith("["):
         assert found == written
+
+
+class Login(BaseModel):
+    user: str
+    key: SecretStr
+
+
+class Nested:
+    class Settings(BaseModel):
+        model_config = ConfigDict(populate_by_name=True)
+        login: Login
+        backups: list[Login] = []
+        hosts: list[str] = []
+        service_key: SecretStr | None = Field(default=None, alias="serviceKey")
+        ratio: float = 1.0
+
+    class ObjectSettings(BaseModel):
+        pass
+
+
+def test_secrets_within_lists_and_models_stay_at_home_and_are_found_again() -> None:
+    connectors: dict[str, Any] = {"nested": Nested}
+    text = """
+accounts:
+  crm:
+    connector: nested
+    login: {user: me, key: opensesame}
+    backups: [{user: "${NAME}", key: opensesame}, {user: "", key: "${PASSWORD}"}]
+    hosts: [a, "${NAME}"]
+    serviceKey: opensesame
+    ratio: 0.5
+"""
+    here = load(text, "sync.yaml", NAMES, connectors)
+    document = through_kafka(here.document())
+    assert document["accounts"]["crm"] == {
+        "connector": "nested",
+        "login": {"user": "file:accounts.crm.login.user", "key": "file:accounts.crm.login.key"},
+        "backups": [
+            {"user": "${NAME}", "key": "file:accounts.crm.backups.0.key"},
+            {"user": "", "key": "${PASSWORD}"},
+        ],
+        "hosts": ["a", "${NAME}"],
+        "serviceKey": "file:accounts.crm.serviceKey",
+        "ratio": 0.5,
+    }
+    assert dict(load_document(document, NAMES, connectors, text=text)) == dict(here)
+    for other in (
+        "accounts: {crm: {connector: nested}}",
+        "accounts: {crm: {backups: x}}",
+        "accounts: [",
+        "accounts: {crm: {backups: [1]}}",
+    ):
+        with pytest.raises(ConfigError, match="is a secret that this process cannot find"):
+            load_document(document, NAMES, connectors, text=other)
 
 
 @pytest.mark.parametrize("text", [GOOD, LITERAL])

@@ -524,6 +524,18 @@ def test_a_ring_with_identifiers_and_a_chain_without_are_accepted() -> None:
 # ---------------------------------------------------------------- all at once
 
 
+def test_a_sync_of_which_nothing_can_be_read_hides_no_fault_of_another() -> None:
+    text = (
+        PORTAL
+        + sync("a", "{crm: a, shop: a}", "nonsense")
+        + sync("b", "{crm: b, shop: b}", "{crm: x, shop: y, association: c}")
+    )
+    assert problems(text) == [
+        "sync.yaml:11:9: entry 1 of the mapping of sync 'a' must name two fields, not 'nonsense'; write {crm: …, shop: …}",
+        "sync.yaml:17:40: 'association' in entry 1 of the mapping of sync 'b' names the sync 'c', which does not exist; the syncs are a, b",
+    ]
+
+
 def test_all_that_is_wrong_is_shown_at_once_in_the_order_of_the_file() -> None:
     found = problems("""
         nam: acme
