@@ -21,7 +21,7 @@ from streams.topics import Topics
 
 def silence() -> None:
     """Keeps the client from writing to the terminal what its exceptions say anyway."""
-    for name in ("aiokafka", "kafka"):
+    for name in ("aiokafka", "kafka", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 

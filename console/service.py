@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from console.errors import FailedError, WrongUseError, unknown
 from console.home import Home, Running
@@ -46,6 +46,12 @@ class Service:
     def close(self) -> None:
         """Gives the read model back."""
         self.reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     # ------------------------------------------------------------ what there is
 

@@ -24,6 +24,7 @@ from streams.ending import LAYOUT, REFUSED
 GRACE_S = 8.0  # that a worker has to close in order
 STEADY_S = 60.0  # after which an end is no longer one of a series
 PAUSES_S = (0.2, 1.0, 2.0, 5.0, 10.0)  # before the next start, by how many ends came in a row
+TOLD_AFTER = 20  # ends in a row
 LOOK_S = 0.1
 
 
@@ -56,7 +57,11 @@ class Workers:
                 raise FailedError(f"Worker {start.number} cannot run here.", last_message(Path(start.log_file)))
             ends = 1 if time.monotonic() - began > STEADY_S else ends + 1
             pause = 0.0 if status == REFUSED else PAUSES_S[min(ends, len(PAUSES_S)) - 1]
-            self._tell(f"worker {start.number} ended ({_ending(status)}) and is started again")
+            if ends <= len(PAUSES_S) or ends % TOLD_AFTER == 0:
+                times = f", {ends} times in a row" if ends > 1 else ""
+                self._tell(f"worker {start.number} ended ({_ending(status)}){times}; it is started again")
+            if ends == len(PAUSES_S):
+                self._tell(f"worker {start.number} does not stay up: {last_message(Path(start.log_file))}")
             await asyncio.sleep(pause)
 
     async def _live(self, start: WorkerStart) -> int:
@@ -121,4 +126,4 @@ def last_message(log_file: Path) -> str:
             if said.get("level") in ("critical", "error"):
                 message = str(said.get("message"))
                 break
-    return f"{message}\nIts log is {log_file}." if message else f"Its log is {log_file}."
+    return f"{message}. Its log is {log_file}." if message else f"Its log is {log_file}."
