@@ -203,9 +203,7 @@ class Demo:
         line = Text("both ways".ljust(12), style="bold").append(
             f"{count} edits on each side within a second", style="not bold"
         )
-        line.append(
-            f"  the slowest after {times[-1] * 1000:.0f} ms, half of them within", style="not bold bright_black"
-        )
+        line.append(f"  slowest {span(times[-1])}, median", style="not bold bright_black")
         stage.done(line, statistics.median(times))
 
     async def _at_once(self, databases: Databases) -> None:

@@ -87,6 +87,7 @@ class Engine:
                 installation=installation.name,
                 broker=config.url,
                 file=str(self._target.settings.file.absolute()),
+                embedded=watching is not None,
             )
         )
         starts = worker_starts(self._target, installation, config, self._count)

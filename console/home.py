@@ -38,6 +38,7 @@ class Running(msgspec.Struct, frozen=True):
     workers: tuple[WorkerEntry, ...] = ()
     console: str | None = None
     file: str = ""
+    embedded: bool = False  # the broker is its own: it wants no login
 
 
 class Home:

@@ -78,6 +78,8 @@ class Target:
 
     def broker(self) -> Broker:
         """The cluster to speak to now. Raises `FailedError` where none is named and nothing runs."""
+        if self.settings.broker is None and self.running is not None and self.running.embedded:
+            return cluster(BrokerConfig(url=self.running.broker))
         address = self.settings.broker or (self.running.broker if self.running else None)
         own = self.installation.broker if self.settings.file.exists() else None
         if address is None and own is None:

@@ -21,6 +21,7 @@ import msgspec
 from console.errors import FailedError
 from console.kafka import telling, topics_of
 from console.orders import send_marks, waiting
+from console.readmodel.projection import Projection
 from console.readmodel.reader import Reader
 from console.service import Service
 from console.target import Target
@@ -31,6 +32,7 @@ from streams.config import send_orders
 from streams.topics import Topics
 
 GRACE_S = 30.0  # for an engine to begin to come up
+CLUSTER_GRACE_S = 10.0  # the same, where it may as well run elsewhere
 AGAIN_S = 10.0  # after which a mark without an answer is set again: a worker may have ended with it
 LOOK_S = 0.05
 
@@ -62,10 +64,20 @@ class Waiter:
 
     def __init__(self, target: Target, sync: str | None, deadline: float | None) -> None:
         self._target, self._sync, self._deadline = target, sync, deadline
+        self._elsewhere = False  # the engine runs on another machine
 
     async def run(self) -> list[str]:
         """Returns the syncs that were waited for. Raises `FailedError` when the time is over."""
-        await self._until_up()
+        following = await self._until_up()
+        try:
+            return await self._rounds()
+        finally:
+            if following is not None:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+
+    async def _rounds(self) -> list[str]:
+        """Goes round until nothing is set off any more."""
         broker = self._target.broker()
         with telling(broker):
             topics = await topics_of(broker, self._target.name)
@@ -74,8 +86,12 @@ class Waiter:
                 before = answers
         return sorted(answers)
 
-    async def _until_up(self) -> None:
-        """Waits for an engine that has applied its file; one that is not even coming up is not waited for long."""
+    async def _until_up(self) -> asyncio.Task[None] | None:
+        """Waits for an engine that has applied its file; one that is not even coming up is not waited for long.
+
+        Where workers run elsewhere, on a cluster that is named, this command follows the topics itself: by the task it
+        answers.
+        """
         home = self._target.home
         missing_since = time.monotonic()
         while True:
@@ -83,10 +99,26 @@ class Waiter:
                 missing_since = time.monotonic()
                 running = home.running()
                 if running is not None and running.ready and Reader.open(home.read_model) is not None:
-                    return
+                    return None
+            elif time.monotonic() - missing_since > CLUSTER_GRACE_S and self._names_a_broker():
+                return await self._follow()
             elif time.monotonic() - missing_since > GRACE_S:
                 raise FailedError(f"No engine runs on {home.path}.", "Start it with `tandem up`.")
             await self._look_again("the engine is still coming up" if home.is_taken() else "no engine runs here")
+
+    def _names_a_broker(self) -> bool:
+        named = self._target.settings.broker is not None or self._target.settings.file.exists()
+        return self._target.home.is_taken("broker") or (named and self._target.named_broker() is not None)
+
+    async def _follow(self) -> asyncio.Task[None]:
+        """Keeps the read model current for as long as we wait."""
+        self._elsewhere = True
+        broker = self._target.broker()
+        with telling(broker):
+            await topics_of(broker, self._target.name)
+            projection = Projection(broker, self._target.name, self._target.home.read_model)
+            await projection.catch_up()
+        return asyncio.create_task(projection.run())
 
     async def _round(self, broker: Broker, topics: Topics) -> dict[str, int]:
         """Sends a mark and waits for its answers."""
@@ -113,13 +145,11 @@ class Waiter:
     async def _look_again(self, outstanding: str) -> None:
         if self._deadline is not None and time.monotonic() > self._deadline:
             raise FailedError("The time is over, and not everything has been carried through.", outstanding)
-        if not self._target.home.is_taken():
-            await asyncio.sleep(LOOK_S * 4)
         await asyncio.sleep(LOOK_S)
 
     def _outstanding(self, service: Service, syncs: list[str]) -> str:
         """What each sync still has to do, a line each."""
-        lines = [] if service.running else ["The engine has ended. Start it again with `tandem up`."]
+        lines = [] if service.running or self._elsewhere else ["The engine has ended. Start it again with `tandem up`."]
         for name in syncs:
             (row,) = service.status(name)["syncs"]
             down = [f"{account} is down ({reason})" for account, reason in row["accounts_down"].items()]

@@ -21,6 +21,7 @@ from console.service import Json, Service
 from console.times import HOW_TO_WRITE, local, parse_time, span
 
 SHOWN = 50  # records that a person is shown unless they ask for more
+FRESH_S = 5.0  # a read model of that age is worth no word
 SAMPLES = 5  # records of a category that `failures` shows
 
 
@@ -50,14 +51,14 @@ def show_status(output: Output, syncs: list[Json]) -> None:
     """The table of syncs, and below it what needs a person."""
     right = {"justify": "right"}
     if syncs:
+        counts: list[str | tuple[str, dict[str, Any]]] = [
+            (name, right) for name in ("in sync", "failing", "excluded", "pending", "lag")
+        ]
+        reading = any(sync["state"] == "initial" for sync in syncs)
+        cells = (_status_cells(sync) for sync in syncs)
         output.table(
-            [
-                "sync",
-                "state",
-                *((name, right) for name in ("in sync", "failing", "excluded", "pending", "lag")),
-                ("first sync", {}),
-            ],
-            (_status_cells(sync) for sync in syncs),
+            ["sync", "state", *counts, *(["first sync"] if reading else [])],
+            (row if reading else row[:-1] for row in cells),
         )
     for sync in syncs:
         for account, reason in sync["accounts_down"].items():
@@ -85,10 +86,10 @@ def _status_cells(sync: Json) -> list[object]:
 def say_how_current(output: Output, service: Service) -> None:
     """Says from when the answer is, where nothing keeps it current."""
     as_of = service.as_of
-    if service.running is None:
+    if service.running is None and (as_of is None or time.time() - as_of > FRESH_S):
         when = f"as of {local(as_of)}" if as_of else "not complete"
         output.note(f"The engine is not running; this is {when}.", style="yellow")
-    elif as_of is None or time.time() - as_of > 5:
+    elif as_of is None or time.time() - as_of > FRESH_S:
         behind = f"{span(time.time() - as_of)} behind" if as_of else "still being filled"
         output.note(f"The read model is {behind}.", style="yellow")
 
@@ -218,14 +219,12 @@ def _side(side: Json | None) -> Text:
 
 
 def _matter(record: Json) -> Text:
+    """The category, and what is the matter; what to do about it is told by `failures`."""
     found = Text()
     if record["category"]:
         found.append(record["category"], style="red" if record["status"] == "failing" else "bright_black")
-    for part in (record["message"], record["remedy"]):
-        if part:
-            found.append(
-                ("  " if found else "") + plain(part), style="bright_black" if part == record["remedy"] else ""
-            )
+    if record["message"]:
+        found.append(("  " if found else "") + plain(record["message"]), style="default")
     return found
 
 
@@ -244,8 +243,7 @@ def failures_command(settings: Settings, sync: str | None) -> None:
             f"  {number(group['count'])} in {group['sync']}", style="not bold default"
         )
         settings.output.say(heading)
-        for record in group["records"]:
-            _show_failure(settings.output, record, service.between[group["sync"]])
+        _show_group(settings.output, group["records"], service.between[group["sync"]])
         if group["count"] > len(group["records"]):
             more = (
                 f"`tandem records {group['sync']} --category {group['category']}` shows all {number(group['count'])}."
@@ -256,12 +254,15 @@ def failures_command(settings: Settings, sync: str | None) -> None:
     say_how_current(settings.output, service)
 
 
-def _show_failure(output: Output, record: Json, accounts: tuple[str, ...]) -> None:
-    line = Text("  ")
-    for account in accounts:
-        if record[account] is not None:
-            line.append(f"{account}:", style="bright_black").append(_side(record[account])).append("   ")
-    output.say(line)
-    for part, style in ((record["message"], ""), (record["remedy"], "green")):
-        if part:
-            output.say(Text("    " + plain(part), style=style))
+def _show_group(output: Output, records: list[Json], accounts: tuple[str, ...]) -> None:
+    """A category's records with what is the matter with each; what to do is said once where it is the same."""
+    for record in records:
+        line = Text("  ")
+        for account in accounts:
+            if record[account] is not None:
+                line.append(f"{account}:", style="bright_black").append(_side(record[account])).append("   ")
+        output.say(line)
+        if record["message"]:
+            output.say(Text("    " + plain(record["message"])))
+    for remedy in dict.fromkeys(record["remedy"] for record in records if record["remedy"]):
+        output.say(Text("  → " + plain(remedy), style="green"))
