@@ -1,7 +1,8 @@
 """How long an edit takes from its commit in one database to its commit in the other. `python -m bench.latency [--rate 50] [--seconds 30]`.
 
-An open load: edits are made at the given rate on both sides in turn, whether or not the earlier ones have arrived. A trigger in the target notifies, which PostgreSQL
-delivers at commit; both ends are read from one clock, that of this process.
+An open load: edits are made at the given rate on both sides in turn, whether or not the earlier ones have arrived.
+A trigger in the target notifies, which PostgreSQL delivers at commit; both ends are read from one clock, that of this
+process.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ async def edit(engine: Engine, rate: float, seconds: float) -> tuple[dict[str, d
         table, field, key = TABLES[account]
         value = f"{account}-{number}"
         await connections[account].execute(
-            f"UPDATE {table} SET {field} = %s WHERE {key} = %s",  # type: ignore[arg-type]
+            f"UPDATE {table} SET {field} = %s WHERE {key} = %s",
             (value, f"p{number * 7 % RECORDS}@example.org"),
         )
         made[account][value] = time.perf_counter()

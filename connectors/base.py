@@ -216,7 +216,7 @@ class Result(msgspec.Struct, frozen=True):
     outcome: Outcome
     id: str | None = None
     record: Record | None = None
-    category: str | None = None  # of semantics section 8: missing_required, invalid_value, duplicate, permission, schema, association, unknown
+    category: str | None = None  # of a rejection: a category of semantics section 8
     field: str | None = None
     message: str | None = None
     other: str | None = None  # the id of the record in the way (duplicate, association), where known

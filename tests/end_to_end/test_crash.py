@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
+from functools import partial
 
 import pytest
 
-from tests.end_to_end.engine import Engine, alive, until
+from tests.end_to_end.engine import Database, Engine, alive, until
 from tests.end_to_end.schemas import CONTACTS
 from tests.end_to_end.writers import TABLES, Writer, Written
 
@@ -39,6 +40,16 @@ def kill_a_worker(engine: Engine, which: int) -> None:
     pid = pids[which % len(pids)]
     os.kill(pid, signal.SIGKILL)
     until(lambda: not alive(pid), "the worker is gone")
+
+
+def has_made(shop: Database, count: int) -> bool:
+    """Whether the shop has so many customers."""
+    return bool(shop.value("SELECT count(*) FROM customers") >= count)
+
+
+def have_worked(writers: list[Writer], edits: int) -> bool:
+    """Whether they have done more than so many edits."""
+    return sum(writer.written.edits for writer in writers) > edits
 
 
 def check_against(engine: Engine, written: list[Written]) -> None:
@@ -82,7 +93,7 @@ def test_workers_killed_during_the_first_sync_and_during_live_edits_lose_and_dou
         writer.start()
     for number in range(4):
         edits = sum(writer.written.edits for writer in writers)
-        until(lambda edits=edits: sum(writer.written.edits for writer in writers) > edits + 100, "people have worked")
+        until(partial(have_worked, writers, edits + 100), "people have worked")
         kill_a_worker(engine, number)
     written = [writer.stop() for writer in writers]
     engine.wait(timeout=120)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.end_to_end.engine import Engine, table, until
+from tests.end_to_end.engine import Database, Engine, table, until
 from tests.end_to_end.schemas import COMPANIES, CONTACTS, CRM_CONTACTS, SHOP_CONTACTS
 
 pytestmark = pytest.mark.e2e
@@ -76,7 +76,7 @@ def test_a_second_run_on_agreeing_data_writes_nothing(engine: Engine) -> None:
     agree(engine)
 
 
-def ledgers(engine: Engine) -> dict[str, object]:
+def ledgers(engine: Engine) -> dict[str, Database]:
     """The databases, looking into our ledger: it has a row for every write that we have made."""
     for one in engine.databases.values():
         one.run("SET search_path = tandem, public")
