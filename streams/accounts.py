@@ -26,14 +26,15 @@ Resolve = Callable[[Mapping[str, Any]], Installation]
 """A document into an installation, with its references to secrets resolved here (`rules.config.load_document`)."""
 
 Classes = Callable[[str], type[Connector]]
-"""The class of a connector by its name in the file (`connectors.registry.find`). Raises `FatalError` where there is none."""
+"""The class of a connector by its name in the file (`connectors.registry.find`). Raises `FatalError` where there is
+none."""
 
 
 class AccountUse(msgspec.Struct, frozen=True):
     """What the configuration says of an account. Two that are equal need no new connector.
 
-    `objects`: those in use; none: all syncs of the account are off. `said`: all of the account's keys in the file, secrets
-    as references.
+    `objects`: those in use; none: all syncs of the account are off. `said`: all of the account's keys in the file,
+    secrets as references.
     """
 
     account: str

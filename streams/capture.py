@@ -87,7 +87,6 @@ class AccountCapture:
         async with closing(self._accounts.source.changes()) as configurations:
             async for _ in configurations:
                 self._reconfigured.set()
-                self._errands.wake()
 
     def _version(self) -> int:
         current = self._accounts.source.current

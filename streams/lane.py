@@ -199,8 +199,9 @@ class Lane:
                 self._defer(self._take(), trouble)
 
     def _batches(self, jobs: Sequence[Job]) -> Iterator[tuple[Sequence[Command], Batch]]:
-        """The commands of the jobs, cut where the connector's batch is full. Only a single message is larger than that, and
-        is cut at the same commands whenever it comes, so that a fence that has passed stands for the same ones."""
+        """The commands of the jobs, cut where the connector's batch is full. Only a single message is larger than
+        that, and is cut at the same commands whenever it comes, so that a fence that has passed stands for the same
+        ones."""
         last = jobs[-1]
         commands = [command for job in jobs for command in job.commands.commands]
         size = self._batch_size(last.commands.object)
@@ -299,7 +300,8 @@ def _answers(commands: Sequence[Command], applied: Applied, trouble: Trouble | N
 
 
 class Teller:
-    """Tells the account's connections how it stands: the latest only, each once, and again those that seem not to know."""
+    """Tells the account's connections how it stands: the latest only, each once, and again those that seem not to
+    know."""
 
     def __init__(self, account: str, inbox: InboxSink, accounts: Accounts, again: float) -> None:
         self._account, self._inbox, self._accounts, self._again = account, inbox, accounts, again

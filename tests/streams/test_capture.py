@@ -170,6 +170,27 @@ async def test_a_lost_log_is_announced_before_a_new_one_is_made(world: World, ap
     assert kinds.index(Captured) < len(kinds) - 1 - kinds[::-1].index(LogStarted)
 
 
+async def test_a_log_that_was_confirmed_past_us_is_made_anew_though_it_stands(world: World, app: App) -> None:
+    """Somebody has confirmed what we do not have: the old log is of no use, whatever the account thinks of it."""
+    world.start()
+    await world.established()
+    old = app.slots["test/crm"]
+    assert world.task is not None
+    await ended(world.task)
+    app.gates.close("changes")
+    world.service = world.made()
+    world.start()
+    await app.gates.called("changes", 2)
+    app.insert("people", name="missed")
+    old.confirmed = app.position
+    app.gates.open("changes")
+    await world.until(lambda log: len(log.events(LogStarted)) == 2)
+    await eventually(lambda: app.slots.get("test/crm") not in (old, None))
+    app.insert("people", name="after")
+    await world.until(lambda log: log.rows())
+    assert names(world) == ["after"]
+
+
 async def test_each_message_names_the_configuration_in_force(world: World, app: App) -> None:
     world.start()
     await world.established()

@@ -148,6 +148,39 @@ async def test_a_read_goes_on_where_it_was_when_its_account_was_away(world: Worl
     assert [row.id for row in world.changes.rows(read="contacts#1")] == ids
 
 
+async def test_a_read_that_was_interrupted_waits_until_route_has_seen_its_pages(world: World, app: App) -> None:
+    ids = fill(app, 9)
+    world.start()
+    await world.established()
+    world.state.lags = True
+    world.state.order(request("contacts#1"))
+    app.gates.close("snapshot")
+    app.gates.let("snapshot", 2)
+    world.service.wake()
+    await world.until(lambda _: len(pages(world, "contacts#1")) == 2)
+    app.fail(RetriableError("gone", retry_after=0))
+    app.gates.open("snapshot")
+    await world.until(lambda log: [one.up for one in log.events(AccountState)][-1:] == [False])
+    app.recover()
+    app.insert("people", name="live")
+    await world.until(lambda log: log.rows())
+    assert len(pages(world, "contacts#1")) == 2
+    world.state.lags = False
+    app.insert("people", name="something moves")
+    await world.until(lambda log: log.events(ReadDone))
+    assert [row.id for row in world.changes.rows(read="contacts#1")][: len(ids)] == ids
+
+
+async def test_only_the_last_piece_of_a_page_says_how_far_the_read_has_got(world: World, app: App) -> None:
+    for _ in range(4):
+        app.insert("people", name="x" * 150_000)
+    key = world.state.order(request("contacts#1"))
+    world.start()
+    await world.until(lambda log: log.events(ReadDone))
+    told = [(len(one.event.rows), one.errand, one.resume) for one in pages(world, "contacts#1")]  # type: ignore[union-attr]
+    assert told == [(2, None, None), (1, key, "3"), (1, None, None)]
+
+
 async def test_a_newer_request_replaces_the_old_one_whose_pages_stop(world: World, app: App) -> None:
     fill(app, 9)
     app.gates.close("snapshot")

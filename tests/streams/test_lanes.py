@@ -469,6 +469,19 @@ async def test_another_configuration_is_tried_at_once_and_opens_another_account(
     assert [row["name"] for row in world.other.rows("people").values()] == ["c"]
 
 
+async def test_a_configuration_that_moves_an_account_takes_effect_with_the_next_batch(world: World, app: App) -> None:
+    await world.outcomes(world.creates("a"))
+    moved = configuration(2, {"contacts": BETWEEN})
+    moved.document["accounts"]["crm"]["app"] = "shop"
+    world.other.tables["people"] = type(app.tables["people"])(people())
+    await world.source.apply(moved)
+    await world.outcomes(world.creates("b"))
+    await world.source.apply(configuration(3, {"contacts": BETWEEN}, off={"contacts"}))
+    await world.outcomes(world.creates("c"))
+    assert world.names() == ["a", "c"]
+    assert [row["name"] for row in world.other.rows("people").values()] == ["b"]
+
+
 async def test_commands_for_an_account_that_no_sync_uses_are_deferred(world: World) -> None:
     (answer,) = (await within(5, world.creates("a", account="gone"))).answers
     assert (answer.outcome, answer.category) == ("deferred", "permission")
@@ -554,6 +567,11 @@ async def test_an_account_that_answers_but_takes_nothing_is_asked_less_and_less_
     await eventually(lambda: lane.standing is Standing.TRIAL)
     await world.outcomes(world.creates("y"))
     assert lane.standing is Standing.UP
+    tried = len(pauses)
+    app.fail(RetriableError("gone", retry_after=0))
+    await world.outcomes(world.creates("z"))
+    await eventually(lambda: len(pauses) > tried)
+    assert pauses[tried] <= FAST.first
 
 
 # ---------------------------------------------------------------- stop
