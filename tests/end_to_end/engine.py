@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ class Database:
 
     def run(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         """Runs one statement; the rows that it returns."""
-        cursor = self.connection.execute(statement, values or None)  # type: ignore[call-overload]
+        cursor = self.connection.execute(statement, values or None)
         return cursor.fetchall() if cursor.description else []
 
     def value(self, statement: str, *values: Any) -> Any:
@@ -203,7 +204,7 @@ def drop_slots(url: str, database: str) -> None:
         connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (database,))
         names = connection.execute("SELECT slot_name FROM pg_replication_slots WHERE database = %s", (database,))
         for (slot,) in names.fetchall():
-            until(lambda slot=slot: _dropped(connection, slot), f"slot {slot} can be dropped")
+            until(partial(_dropped, connection, slot), f"slot {slot} can be dropped")
 
 
 def _dropped(connection: psycopg.Connection[Any], slot: str) -> bool:

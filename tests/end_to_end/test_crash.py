@@ -79,9 +79,7 @@ def test_workers_killed_during_the_first_sync_and_during_live_edits_lose_and_dou
     engine.up(workers=2)
     shop = engine.databases["shop"]
     for number, made in enumerate((1, 400, 900)):
-        until(
-            lambda made=made: shop.value("SELECT count(*) FROM customers") >= 3000 + made, f"{made} have been created"
-        )
+        until(partial(has_made, shop, 3000 + made), f"{made} have been created")
         kill_a_worker(engine, number)
     engine.wait(timeout=120)
     emails = [f"p{number}@example.org" for number in range(1500, 3000)]

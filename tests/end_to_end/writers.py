@@ -52,7 +52,7 @@ class Writer(threading.Thread):
         if choice < 0.15:
             email = f"new-{self.number}-{self.written.edits}@example.org"
             connection.execute(
-                f"INSERT INTO {table} ({email_field}, {name_field}, {phone_field}) VALUES (%s, 'New', %s)",  # type: ignore[arg-type]
+                f"INSERT INTO {table} ({email_field}, {name_field}, {phone_field}) VALUES (%s, 'New', %s)",
                 (email, phone),
             )
             self.emails.append(email)
@@ -70,7 +70,7 @@ class Writer(threading.Thread):
 
     @staticmethod
     def _one(connection: psycopg.Connection[Any], statement: str, values: tuple[Any, ...]) -> None:
-        found = connection.execute(statement, values).fetchall()  # type: ignore[arg-type]
+        found = connection.execute(statement, values).fetchall()
         assert len(found) == 1, f"{values} met {len(found)} records"
 
     def stop(self) -> Written:
