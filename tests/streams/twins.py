@@ -241,7 +241,7 @@ class Inbox:
         return [event.up for to, event in self.sent if to == connection and isinstance(event, AccountState)]
 
 
-async def ended(task: asyncio.Task[None]) -> None:
+async def ended(task: asyncio.Task[Any]) -> None:
     """Cancels a task and sees it end."""
     task.cancel()
     await asyncio.wait([task])
