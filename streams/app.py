@@ -7,7 +7,7 @@ do otherwise. Must not know what the stages do.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,14 @@ class FaustSource:
         """Hand it over again; what has been fetched meanwhile, at once."""
         self._app.consumer.on_buffer_drop(tp)
         self._in_thread(_wake)
+
+    def ends(self, tps: Iterable[TP]) -> dict[TP, int]:
+        """The ends of the logs, as far as the last fetches told them."""
+        found = {}
+        for tp in tps:
+            with contextlib.suppress(IllegalStateError):
+                found[tp] = self._app.consumer.highwater(tp) or 0
+        return found
 
     def _in_thread(self, do: Callable[[AIOKafkaConsumer], None]) -> None:
         consumer: Any = self._app.consumer

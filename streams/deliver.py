@@ -23,10 +23,10 @@ from streams.ending import watched
 from streams.letters import letter_of, refused
 from streams.overlay import Overlay
 from streams.protocols import Lanes
-from streams.pump import Feed, Gate, Message
-from streams.stage import Known
+from streams.pump import Message
+from streams.stage import Workplace
 from streams.topics import Topics
-from streams.unit import Backing, Change, Output, Unit, commit, send_all
+from streams.unit import Change, Output, Unit, commit, send_all
 
 NAME = "deliver"
 # Messages in the lanes at a time. Lanes that are further behind than they should be answer `deferred`.
@@ -47,30 +47,19 @@ class _Item:
 class Deliver:
     """Delivery of one partition. `wake(account)`: the account's errands have changed."""
 
-    def __init__(
-        self,
-        topics: Topics,
-        feed: Feed,
-        backing: Backing,
-        gate: Gate,
-        schemas: Known,
-        lanes: Lanes,
-        wake: Callable[[str], None],
-        done: Callable[[Unit], None],
-    ) -> None:
-        self._topics, self._feed, self._backing, self._gate = topics, feed, backing, gate
-        self._schemas, self._lanes, self._wake, self._done = schemas, lanes, wake, done
+    def __init__(self, topics: Topics, place: Workplace, lanes: Lanes, wake: Callable[[str], None]) -> None:
+        self._topics, self._place, self._lanes, self._wake = topics, place, lanes, wake
         self._items: deque[_Item] = deque()  # of the messages at the front of the feed, in order
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
         """Until cancelled. An error out of it ends the process."""
-        submitting = watched(self._submit_all(), f"submit {self._feed.tp.partition}")
+        submitting = watched(self._submit_all(), f"submit {self._place.feed.tp.partition}")
         try:
             while True:
                 await self._changed.wait()
                 self._changed.clear()
-                async with self._gate:
+                async with self._place.gate:
                     await self._advance()
         finally:
             for task in (submitting, *(item.task for item in self._items)):
@@ -81,12 +70,12 @@ class Deliver:
 
     async def _submit_all(self) -> None:
         room = self._room = asyncio.Semaphore(WINDOW)
-        submitted = self._feed.position
+        submitted = self._place.feed.position
         while True:
             await room.acquire()
-            message = await self._feed.at(submitted + 1)
+            message = await self._place.feed.at(submitted + 1)
             order = await self._order(message)
-            async with self._gate:
+            async with self._place.gate:
                 self._items.append(self._begin(message, order))
                 submitted = message.offset
             if self._items[0].change is not None:
@@ -101,7 +90,7 @@ class Deliver:
         except UndecodableError as error:
             return str(error)
         except UnknownSchemaError as error:
-            if await self._schemas.has_schema(error.fingerprint):
+            if await self._place.schemas.has_schema(error.fingerprint):
                 return await self._order(message)
             return str(error)
 
@@ -134,7 +123,7 @@ class Deliver:
         """Stores the results in the inbox as soon as they are there, whatever lies before them in the partition."""
         found = await results
         faults.passed(NAME, 1)
-        await send_all([Output(self._topics.inbox, connection.encode(), encode(found))], self._backing.send)
+        await send_all([Output(self._topics.inbox, connection.encode(), encode(found))], self._place.backing.send)
         faults.passed(NAME, 2)
         item.change = Change()
         self._changed.set()
@@ -143,7 +132,8 @@ class Deliver:
 
     async def _advance(self) -> None:
         """Moves the position over what is done, and takes errands into the state."""
-        feed, unit, woken = self._feed, Unit(Overlay(self._backing.database)), set[str]()
+        feed, backing = self._place.feed, self._place.backing
+        unit, woken = Unit(Overlay(backing.database)), set[str]()
         for item in self._items:
             if item.change is None:
                 break
@@ -153,13 +143,13 @@ class Deliver:
         if not unit.inputs:
             return
         position = feed.position + unit.inputs
-        await commit(unit, NAME, feed.tp.topic, position, self._backing)
+        await commit(unit, NAME, feed.tp.topic, position, backing)
         for _ in range(unit.inputs):
             self._items.popleft()
             feed.take().event.ack()
             self._room.release()
         feed.moved(position)
         faults.passed(NAME, 5)
-        self._done(unit)
+        self._place.done(unit)
         for account in woken:
             self._wake(account)

@@ -72,7 +72,10 @@ class Writer:
         self.markers: dict[str, int] = {}
 
     async def take_over(self) -> Self:
-        """Takes a new epoch and writes a marker into each topic: from here on, earlier owners are refused there."""
+        """Takes a new epoch and writes a marker into each topic: from here on, earlier owners are refused there.
+        Nothing may be sent meanwhile."""
+        if self._producer is not None:
+            await self._producer.flush()  # under the old epoch, which ends now
         producer_id, epoch = await take_epoch(self._broker, self.name)
         producer = AIOKafkaProducer(
             **self._broker.client(),

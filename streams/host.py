@@ -78,10 +78,13 @@ class Host:
 
     async def begin(self, bounds: Mapping[TP, Bounds]) -> None:
         """Works on all that are owned. `bounds`: of the logs of their inputs."""
+        inputs = self._shared.topics.inputs
         async with self._changing:
+            if not all(TP(topic, number) in bounds for number in self._owned for topic in inputs):
+                return  # the assignment has changed since; its own recovery comes
             for number, owned in self._owned.items():
                 if number not in self._open:
-                    await owned.open({topic: bounds[TP(topic, number)] for topic in self._shared.topics.inputs})
+                    await owned.open({topic: bounds[TP(topic, number)] for topic in inputs})
                     self._open.add(number)
                 owned.resume()
         log.info("working on partitions %s", list(self.working), extra={"action": "worker_live"})

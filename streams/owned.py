@@ -34,7 +34,7 @@ from streams.pump import Feed, Gate, Source
 from streams.reconcile import Decide, Reconcile
 from streams.recovery import IndexChanges
 from streams.route import Route
-from streams.stage import Runner
+from streams.stage import Runner, Workplace
 from streams.topics import Topics, connection_name
 from streams.unit import Output, Unit, send_all, write
 
@@ -178,19 +178,15 @@ class OwnedPartition:
         fence = await self._fence()
         parts, config, inbox = shared.parts, shared.config, Inbox(shared)
         lanes = self._lanes = parts.lanes(fence, inbox, config)
-        route, reconcile = Route(topics, config), Reconcile(topics, config, parts.decide)
-        self._tasks = [
-            watched(coroutine, f"{name} {self.partition}")
-            for name, coroutine in {
-                "route": Runner(route, self.feeds[topics.changes], self, self.gate, config, self._done).run(),
-                "reconcile": Runner(reconcile, self.feeds[topics.inbox], self, self.gate, config, self._done).run(),
-                "deliver": Deliver(
-                    topics, self.feeds[topics.commands], self, self.gate, config, lanes, self._wake, self._done
-                ).run(),
-                "capture": self._capture(),
-                "clock": Clocks(topics, self.partition, config, inbox, self.feeds[topics.inbox]).run(),
-            }.items()
-        ]
+        place = {topic: Workplace(feed, self, self.gate, config, self._done) for topic, feed in self.feeds.items()}
+        running = {
+            "route": Runner(Route(topics, config), place[topics.changes]).run(),
+            "reconcile": Runner(Reconcile(topics, config, parts.decide), place[topics.inbox]).run(),
+            "deliver": Deliver(topics, place[topics.commands], lanes, self._wake).run(),
+            "capture": self._capture(),
+            "clock": Clocks(topics, self.partition, config, inbox, self.feeds[topics.inbox]).run(),
+        }
+        self._tasks = [watched(coroutine, f"{name} {self.partition}") for name, coroutine in running.items()]
 
     async def _position(self, topic: str, bounds: Bounds) -> int:
         """The last input that the state holds. One outside the log (retention, a restored disk, a topic made anew) is

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol
 
+import msgspec
+
 from schemas import UndecodableError, UnknownSchemaError
 from streams import faults
 from streams.overlay import Overlay
@@ -45,23 +47,31 @@ class Known(Protocol):
         """Whether the schema is, or has now come to be, known; False: it is nobody's."""
 
 
-class Runner:
-    """Runs a stage over a feed."""
+class Workplace(msgspec.Struct, frozen=True):
+    """Where a stage works: its input, what its units are carried out on, when it may. `done` is told of each unit that
+    is."""
 
-    def __init__(
-        self, stage: Stage, feed: Feed, backing: Backing, gate: Gate, schemas: Known, done: Callable[[Unit], None]
-    ) -> None:
-        self._stage, self._feed, self._backing, self._gate = stage, feed, backing, gate
-        self._schemas, self._done = schemas, done
+    feed: Feed
+    backing: Backing
+    gate: Gate
+    schemas: Known
+    done: Callable[[Unit], None]
+
+
+class Runner:
+    """Runs a stage."""
+
+    def __init__(self, stage: Stage, place: Workplace) -> None:
+        self._stage, self._place = stage, place
         self._nobodys: set[bytes] = set()
 
     async def run(self) -> None:
         """Until cancelled. An error out of it ends the process."""
         while True:
-            await self._feed.some()
+            await self._place.feed.some()
             wait = None
-            async with self._gate:
-                unit = Unit(Overlay(self._backing.database))
+            async with self._place.gate:
+                unit = Unit(Overlay(self._place.backing.database))
                 wait = self._fill(unit)
                 if unit.inputs:
                     await self._commit(unit)
@@ -70,7 +80,7 @@ class Runner:
 
     def _fill(self, unit: Unit) -> NotYetError | None:
         """Takes messages into the unit; what the next one waits for, if that is why it ended."""
-        for message in self._feed.peek():
+        for message in self._place.feed.peek():
             try:
                 change = self._change(message, unit.overlay)
             except NotYetError as wait:
@@ -95,15 +105,15 @@ class Runner:
             raise NotYetError(partial(self._ask_for, error.fingerprint)) from error
 
     async def _ask_for(self, fingerprint: bytes) -> None:
-        if not await self._schemas.has_schema(fingerprint):
+        if not await self._place.schemas.has_schema(fingerprint):
             self._nobodys.add(fingerprint)
 
     async def _commit(self, unit: Unit) -> None:
-        feed = self._feed
+        feed = self._place.feed
         position = feed.position + unit.inputs
-        await commit(unit, self._stage.name, feed.tp.topic, position, self._backing)
+        await commit(unit, self._stage.name, feed.tp.topic, position, self._place.backing)
         for _ in range(unit.inputs):
             feed.take().event.ack()
         feed.moved(position)
         faults.passed(self._stage.name if unit.rows else "", 5)
-        self._done(unit)
+        self._place.done(unit)

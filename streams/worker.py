@@ -20,6 +20,7 @@ import faust
 import mode.loop
 import msgspec
 from aiokafka import AIOKafkaProducer
+from faust.types import TP
 
 from streams.app import App, FaustSource, disk_of, new_app
 from streams.broker import Broker
@@ -46,7 +47,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
 
     `session`: how long, in seconds, a worker that died is not noticed. `metrics_port`: the first that is tried; None:
     no server.
-    `ready`: called with the partitions, each time the worker is live after a (new) assignment.
+    `renew`: how often, in seconds, the partitions' writers take new epochs.
     """
 
     broker: Broker
@@ -56,6 +57,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     retention: timedelta = timedelta(days=30)
     session: float = SESSION_SECONDS
     metrics_port: int | None = 9470
+    renew: float = RENEW_SECONDS
 
 
 PartsOf = Callable[[Topics, ConfigStore], Parts]
@@ -133,7 +135,7 @@ async def _running(settings: WorkerSettings, topics: Topics, app: App, parts_of:
         tasks = (
             watched(keeper.run(), "housekeeper"),
             watched(_every(WATCH_SECONDS, lambda: _watch(app, shared, unreadable)), "watch"),
-            watched(_every(RENEW_SECONDS, host.renew), "renew"),
+            watched(_every(settings.renew, host.renew), "renew"),
         )
         stack.push_async_callback(cancelled, *tasks)
         yield host
@@ -152,9 +154,7 @@ async def _every(seconds: float, do: Callable[[], Any]) -> None:
 
 async def _watch(app: App, shared: Shared, unreadable: list[tuple[int, bytes | None, str]]) -> None:
     """Looks after feeds that have stopped, and after entries of `config` that cannot be read."""
-    consumer = app.consumer
-    inputs = [tp for tp in consumer.assignment() if tp.topic in shared.topics.inputs]
-    app.host.watch({tp: consumer.highwater(tp) or 0 for tp in inputs})
+    app.host.watch(FaustSource(app).ends(TP(topic, n) for topic in shared.topics.inputs for n in app.host.working))
     # Every worker reads `config`; one of them says so.
     while unreadable and 0 in app.host.working:
         offset, value, why = unreadable.pop()

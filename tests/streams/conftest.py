@@ -4,13 +4,16 @@ share."""
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rocksdict import Rdict
 
 from deploy.kafka import EmbeddedKafka
 from streams.broker import Broker
+from streams.disk import options
+from tests.streams.partition import Backing
 from tests.streams.pipeline import Pipeline
 
 
@@ -29,3 +32,11 @@ def pipeline(kafka: EmbeddedKafka, tmp_path: Path) -> Callable[..., Pipeline]:
 def broker(kafka: EmbeddedKafka) -> Broker:
     """The shared Kafka."""
     return Broker((kafka.bootstrap,))
+
+
+@pytest.fixture
+def backing(tmp_path: Path) -> Iterator[Backing]:
+    """The state and the producers of a partition, without Kafka."""
+    database = Rdict(str(tmp_path / "state"), options=options())
+    yield Backing(database)
+    database.close()

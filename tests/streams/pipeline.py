@@ -7,12 +7,13 @@ the disk, never from the workers.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -26,53 +27,35 @@ from faust.types import TP
 from rocksdict import Rdict
 
 from rules.catalog import Value
-from rules.events import Captured, Command, Commands, DeadLetter, Event, Results, Row, StatusRow
+from rules.config import BrokerConfig
+from rules.events import Captured, Command, Commands, DeadLetter, Event, Row
 from rules.version import Version
-from schemas import Message, SchemaError, decode, encode, encode_change
+from schemas import decode, encode, encode_change
 from streams import keys
 from streams.broker import Broker
 from streams.config import publish, send_orders
 from streams.disk import options
 from streams.housekeeper import Housekeeper
 from streams.protocols import Configuration
-from streams.topics import MESSAGE_BYTES, Topics, ensure_topics, parse_status_key
-from tests.streams.counting import EXACT, Count, index_changes
+from streams.topics import MARKER, MESSAGE_BYTES, Topics, ensure_topics
+from tests.streams.counting import EXACT, index_changes
+from tests.streams.verdict import Verdict, count_of, verdict_of
 from tests.streams.worker import PARTITIONS
 
 ROOT = Path(__file__).parent.parent.parent
 T = TypeVar("T")
-count_of = msgspec.msgpack.Decoder(Count).decode
-
-
-def decoded(data: bytes) -> Message | None:
-    """The message; None: it is none."""
-    try:
-        return decode(data)
-    except SchemaError:
-        return None
-
-
-class Verdict(msgspec.Struct):
-    """What came out of a run."""
-
-    lost: int  # edits without a command, or commands without an answer
-    repeated: int  # commands that came again
-    miscounted: int  # commands that say another count than their edit has
-    wrong: int  # records whose state, answers or status are not those of their last edit
-    back: int  # entries of the changelog older than one before them
-
-    @property
-    def clean(self) -> bool:
-        """Whether every edit was counted once and answered."""
-        return not (self.lost or self.miscounted or self.wrong or self.back)
 
 
 class Pipeline:
     """`async with Pipeline(bootstrap, name, folder)`: topics and configuration are there; workers end with it."""
 
-    def __init__(self, bootstrap: str, name: str, folder: Path, accounts: Iterable[str] = ("a", "b")) -> None:
-        self.bootstrap, self.name, self.folder, self.accounts = bootstrap, name, folder, tuple(accounts)
-        self.broker = Broker((bootstrap,))
+    def __init__(
+        self, broker: str | dict[str, Any], name: str, folder: Path, accounts: Iterable[str] = ("a", "b")
+    ) -> None:
+        """`broker`: host:port, or as sync.yaml has it."""
+        self.said = {"url": f"kafka://{broker}"} if isinstance(broker, str) else broker
+        self.name, self.folder, self.accounts = name, folder, tuple(accounts)
+        self.broker = Broker.of(BrokerConfig.model_validate(self.said))
         self.topics = Topics(name, PARTITIONS)
         self.sent: Counter[tuple[str, str]] = Counter()  # (account, record): edits
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
@@ -105,7 +88,14 @@ class Pipeline:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{worker}.log").open("ab") as log:
             self.workers[worker] = subprocess.Popen(
-                [sys.executable, "-m", "tests.streams.worker", self.bootstrap, self.name, str(self.folder / worker)],
+                [
+                    sys.executable,
+                    "-m",
+                    "tests.streams.worker",
+                    json.dumps(self.said),
+                    self.name,
+                    str(self.folder / worker),
+                ],
                 cwd=ROOT,
                 env=os.environ | environment,
                 stdout=log,
@@ -198,7 +188,12 @@ class Pipeline:
 
     # ---------------------------------------------------------------- what came out
 
-    async def everything(self, topic: str) -> list[ConsumerRecord]:
+    async def markers(self) -> dict[tuple[int, bytes], bytes]:
+        """The newest marker of each partition of the changelog."""
+        found = await self.everything(self.topics.state, markers=True)
+        return {(message.partition, message.key): message.value for message in found if message.key == MARKER}
+
+    async def everything(self, topic: str, *, markers: bool = False) -> list[ConsumerRecord]:
         """All messages of a topic, markers aside."""
         consumer = AIOKafkaConsumer(**self.broker.client(), enable_auto_commit=False, fetch_max_wait_ms=50)
         await consumer.start()
@@ -211,7 +206,7 @@ class Pipeline:
             found: list[ConsumerRecord] = []
             while any([await consumer.position(tp) < ends[tp] for tp in tps]):
                 for messages in (await consumer.getmany(timeout_ms=200)).values():
-                    found += [message for message in messages if not (message.key or b"").startswith(b"\0")]
+                    found += [message for message in messages if markers or not (message.key or b"").startswith(b"\0")]
             return found
         finally:
             await consumer.stop()
@@ -343,59 +338,4 @@ class Pipeline:
 
     async def verdict(self) -> Verdict:
         """Counts, once settled."""
-        commands, miscounted = await self._commands()
-        answers = {
-            (self.topics.partition_of(message.key.decode()), message.key, answer.link, answer.sequence)
-            for message in await self.everything(self.topics.inbox)
-            if isinstance(results := decoded(message.value), Results)
-            for answer in results.answers
-        }
-        lost = sum(
-            (commands[account, record, seq] == 0)
-            + ((self.topics.partition_of(name := self.connection(account)), name.encode(), record, seq) not in answers)
-            for (account, record), edits in self.sent.items()
-            for seq in range(edits)
-        )
-        return Verdict(
-            lost=lost,
-            repeated=commands.total() - len(commands),
-            miscounted=miscounted,
-            wrong=await self._wrong(),
-            back=await self._back(),
-        )
-
-    async def _commands(self) -> tuple[Counter[tuple[str, str, int]], int]:
-        seen: Counter[tuple[str, str, int]] = Counter()
-        miscounted = 0
-        for message in await self.everything(self.topics.commands):
-            if isinstance(found := decoded(message.value), Commands):
-                for command in found.commands:
-                    seen[found.connection.split("~")[0], command.link, command.sequence] += 1
-                    miscounted += command.values["n"] != command.sequence + 1
-        return seen, miscounted
-
-    async def _wrong(self) -> int:
-        state = await self.state()
-        statuses: dict[tuple[str, str], int] = defaultdict(int)
-        for message in await self.everything(self.topics.statuses):
-            if parse_status_key(message.key)[1] and isinstance(row := decode(message.value), StatusRow):
-                statuses[row.sync, row.key] = max(side.fields["n"] for side in row.sides.values())  # type: ignore[type-var,assignment]
-        wrong = 0
-        for (account, record), edits in self.sent.items():
-            count = count_of(state.get(self.state_key(account, record)) or msgspec.msgpack.encode(Count()))
-            wrong += (count.n, count.seq, count.answered) != (edits, edits - 1, edits - 1)
-            wrong += statuses[self.connection(account), record] != edits
-        return wrong
-
-    async def _back(self) -> int:
-        back, high = 0, defaultdict[tuple[int, bytes], tuple[int, int]](lambda: (-1, -1))
-        for message in await self.everything(self.topics.state):
-            place, now = (message.partition, message.key), (-1, -1)
-            if message.key.startswith(b"p/"):
-                now = int(message.value), 0
-            elif message.key.startswith(keys.RULES) and b"\0l" in message.key:
-                count = count_of(message.value)
-                now = count.n, count.answered
-            back += now < high[place]
-            high[place] = max(high[place], now)
-        return back
+        return await verdict_of(self)

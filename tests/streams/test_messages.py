@@ -17,7 +17,8 @@ from schemas import encode, encode_change, fingerprint_in, published
 from schemas.registry import MAGIC, fingerprint_of
 from streams.errors import OversizedError
 from streams.topics import UNIT_BYTES
-from tests.streams.pipeline import Pipeline, decoded
+from tests.streams.pipeline import Pipeline
+from tests.streams.verdict import decoded
 
 Pipelines = Callable[..., Pipeline]
 

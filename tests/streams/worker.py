@@ -6,11 +6,13 @@ TANDEM_TWIN names a guard that is taken out (`tests.streams.guards`), so that a 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 from pathlib import Path
 
+from rules.config import BrokerConfig
 from streams.broker import Broker
 from streams.owned import Parts
 from streams.worker import WorkerSettings, run_worker
@@ -25,12 +27,13 @@ def main() -> None:
     broker, installation, folder = sys.argv[1:]
     guards.plant()
     settings = WorkerSettings(
-        Broker((broker,)),
+        Broker.of(BrokerConfig.model_validate(json.loads(broker))),
         installation,
         Path(folder),
         partitions=PARTITIONS,
         session=float(os.environ.get("SESSION", "2")),
         metrics_port=None,
+        renew=float(os.environ.get("RENEW", "3600")),
     )
     run_worker(
         settings,
