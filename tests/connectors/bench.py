@@ -91,6 +91,10 @@ class Bench(ABC):
         """`inserting`: a person's transaction has made a record and is still open; it is committed at the end."""
         raise NotImplementedError
 
+    async def waiting(self) -> bool:
+        """`inserting`: whether the connector waits for a person's open transaction."""
+        raise NotImplementedError
+
     def committing(self, name: str, record_id: str, /, **values: Any) -> AbstractAsyncContextManager[None]:
         """`committing`: an edit is in the log but not visible yet; it is visible after the end."""
         raise NotImplementedError

@@ -218,6 +218,10 @@ class PostgresBench(Bench):
             await connection.execute(self._insert(name, values), list(values.values()))
             yield
 
+    async def waiting(self) -> bool:
+        query = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+        return bool((await self.run(query))[0][0])
+
     @asynccontextmanager
     async def committing(self, name: str, record_id: str, /, **values: Any) -> AsyncIterator[None]:
         """Between the commit record and its visibility the server sleeps for `commit_delay`, here for its longest: 0.1 s."""

@@ -16,14 +16,17 @@ from connectors.base import (
     CursorExpiredError,
     FatalError,
     FieldsChanged,
+    Heartbeat,
     Identifier,
     ObjectUse,
     Outcome,
     RetriableError,
     WriteOp,
 )
-from connectors.postgres import PostgresConnector, PostgresSettings, capture, slots
+from connectors.postgres import PostgresConnector, PostgresSettings, capture, replication, slots
+from connectors.postgres.client import connect
 from connectors.postgres.names import slot_name
+from connectors.postgres.read import image, parse_snapshot
 from connectors.postgres.replication import Replication
 from rules.catalog import Kind, Value
 from tests.connectors.contract import Log, all_pages, applied, create, one, only, opened, update, write
@@ -535,6 +538,43 @@ async def test_two_writers_without_a_fence_do_not_create_twice_for_one_link(url:
         assert connection.execute("SELECT count(*), count(DISTINCT a) FROM t").fetchone() == (20, 20)
 
 
+async def test_a_writer_that_another_has_overtaken_undoes_its_own(url: str) -> None:
+    run(
+        url,
+        "CREATE TABLE t (id serial PRIMARY KEY, a text)",
+        "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN PERFORM pg_advisory_xact_lock_shared(42); RETURN NEW; END $$",
+        "CREATE TRIGGER hold BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION hold()",
+    )
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    person = await psycopg.AsyncConnection.connect(url, autocommit=True)
+    async with opened(connector(url, *uses("t"))) as one_, opened(connector(url, *uses("t"))) as other, person:
+        await one_.prepare()
+        await asyncio.gather(one_.apply("t", [create("warm", {})], None), other.apply("t", [create("up", {})], None))
+        each = create("l", {"a": "x"})
+        await person.execute("SELECT pg_advisory_lock(42)")
+        both = [asyncio.create_task(writer.apply("t", [each], None)) for writer in (one_, other)]
+        # Both have asked the ledger, which knows nothing of the link yet.
+        while (await (await person.execute(waiting)).fetchone()) != (2,):
+            assert not any(task.done() for task in both)
+        await person.execute("SELECT pg_advisory_unlock(42)")
+        (first,), (second,) = await asyncio.gather(*both)
+        assert {first.outcome, second.outcome} == {Outcome.APPLIED}
+        assert first.id == second.id
+        row = await (await person.execute("SELECT count(*) FROM t WHERE a = 'x'")).fetchone()
+        assert row == (1,)
+        await one_.release()
+
+
+async def test_a_page_is_of_one_snapshot_which_it_names(url: str) -> None:
+    connection = await connect(url, "test")
+    query = "SELECT current_setting('transaction_isolation'), pg_current_snapshot()::text, $1::int"
+    rows, version = await image(connection, query, [1])
+    assert rows[0][0] == "repeatable read"
+    assert version.seen == parse_snapshot(rows[0][1])
+    await connection.close()
+
+
 async def test_identifiers_are_found_by_index_in_a_table_too_large_to_scan(url: str) -> None:
     run(url, "CREATE TABLE t (id serial PRIMARY KEY, email text UNIQUE, pad text)")
     run(
@@ -591,6 +631,50 @@ async def test_the_log_goes_on_after_its_connection_was_cut(url: str) -> None:
             run(url, "INSERT INTO t VALUES (2)")
             assert [change.id for change in await log.changes()] == ["1", "2"]
         await account.release()
+
+
+async def test_a_publication_that_was_dropped_is_made_anew_with_its_slot(url: str) -> None:
+    run(url, "CREATE TABLE t (id int PRIMARY KEY)")
+    async with opened(connector(url, *uses("t"))) as account:
+        cursor = await account.prepare()
+        name = slot_name("acme", "crm")
+        run(url, f"DROP PUBLICATION {name}", "INSERT INTO t VALUES (1)")
+        assert await account.position() is None
+        with pytest.raises(CursorExpiredError):
+            async with Log(account, cursor, PATIENCE) as log:
+                await log.end()
+        # As it was before, it is of no use to the slot: at the row above there was none.
+        run(url, f"CREATE PUBLICATION {name} FOR TABLE t")
+        with pytest.raises(CursorExpiredError):
+            async with Log(account, cursor, PATIENCE) as log:
+                await log.end()
+        run(url, f"DROP PUBLICATION {name}")
+        async with Log(account, await account.prepare(), PATIENCE) as log:
+            run(url, "INSERT INTO t VALUES (2)")
+            assert only(await log.changes()).id == "2"
+        await account.release()
+
+
+async def test_what_is_unconfirmed_stays_so_however_often_the_server_is_answered(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replication, "STATUS_INTERVAL", 0.05)
+    run(url, "CREATE TABLE t (id int PRIMARY KEY)", "CREATE TABLE noise (id int)")
+    async with following(url, *uses("t")) as (account, log):
+        before = await account.position()
+        run(url, "INSERT INTO t VALUES (1)")
+        (batch,) = await log.settled()
+        run(url, "INSERT INTO noise SELECT generate_series(1, 1000)")
+        event = await log.next()
+        assert isinstance(event, Heartbeat)
+        written = "SELECT write_lsn FROM pg_stat_replication WHERE pid IN (SELECT active_pid FROM pg_replication_slots WHERE database = current_database())"
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as person, asyncio.timeout(PATIENCE):
+            while True:
+                row = await (await person.execute(f"SELECT ({written}) >= %s::pg_lsn", [event.cursor])).fetchone()
+                if row == (True,):
+                    break
+        assert await account.position() == before
+        await account.confirm(batch.cursor)
 
 
 async def test_prepare_gives_up_on_a_transaction_that_stays_open_and_names_it(
