@@ -45,6 +45,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+class _ReaderGoneError(Exception):
+    """Nobody reads what we write any more."""
+
+
 class TandemGroup(click.Group):
     """The program: knows its commands by name and imports the one that is called."""
 
@@ -69,6 +73,13 @@ class TandemGroup(click.Group):
             hint = near if near.startswith("Did") else "`tandem --help` lists the commands."
             raise click.UsageError(f"There is no command {args[0]}. {hint}", ctx)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Keeps click from calling it a failure when whoever reads our output has had enough."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGoneError from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Names and one line each, without importing any."""
@@ -143,7 +154,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         settings.output.problem("Interrupted; nothing more was done.")
         return 1
-    except BrokenPipeError:
+    except (_ReaderGoneError, BrokenPipeError):
         # Whoever reads has had enough (`tandem tap | head`). Python would complain again when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -21,7 +21,7 @@ from console.readmodel.projection import Projection
 from console.readmodel.reader import Reader, RecordFilter
 from console.readmodel.tables import remove
 from deploy.kafka import EmbeddedKafka
-from rules.events import DeadLetter, HistoryRow, Tick
+from rules.events import DeadLetter, HistoryRow, StatusRow, SyncRow, Tick
 from schemas import History, Message
 from streams.broker import Broker
 from streams.topics import MARKER, Topics, ensure_topics, status_key
@@ -41,10 +41,9 @@ class Engine:
         data = value if value is None or isinstance(value, bytes) else schemas.encode(value)
         await self.producer.send_and_wait(topic, data, key, partition=partition)
 
-    async def status(self, *rows: schemas.Message) -> None:
+    async def status(self, *rows: StatusRow | SyncRow) -> None:
         for row in rows:
-            assert not isinstance(row, bytes)
-            key = status_key(row.sync, getattr(row, "key", ""))  # type: ignore[union-attr]
+            key = status_key(row.sync, row.key if isinstance(row, StatusRow) else "")
             await self.send(self.topics.statuses, key, row)
 
     async def publish(self) -> None:
@@ -94,7 +93,7 @@ def dump(path: Path) -> list[str]:
 
 async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not holds():
+        while not holds():  # noqa: ASYNC110 - another task makes it so
             await asyncio.sleep(0.02)
 
 
