@@ -48,6 +48,13 @@ def resident_mb(pids: list[int]) -> float:
     return total / 1e6
 
 
+def processor_seconds(pid: int) -> float:
+    """The processor time that a process and its children have used so far: what it costs, however busy the machine is."""
+    process = psutil.Process(pid)
+    times = [one.cpu_times() for one in [process, *process.children(recursive=True)]]
+    return sum(one.user + one.system for one in times)
+
+
 def percentile(values: list[float], share: float) -> float:
     """The value below which that share of the values lies."""
     ordered = sorted(values)
