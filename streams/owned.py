@@ -28,14 +28,14 @@ from streams.ending import cancelled, watched
 from streams.errands import PartitionErrands
 from streams.errors import RefusedError
 from streams.fence import Entry, Writer
-from streams.letters import read_again
+from streams.letters import output_of, read_again, shortened
 from streams.protocols import AccountService, CaptureFactory, FenceBase, Lanes, LanesFactory, Metrics
 from streams.pump import Feed, Gate, Source
 from streams.reconcile import Decide, Reconcile
 from streams.recovery import IndexChanges
 from streams.route import Route
 from streams.stage import Runner, Workplace
-from streams.topics import Topics, connection_name
+from streams.topics import CHANGE_BYTES, Topics, connection_name
 from streams.unit import Output, Unit, send_all, write
 
 
@@ -97,7 +97,7 @@ class Sink:
 
     def __init__(self, shared: Shared, partition: int, gate: Gate) -> None:
         topics = shared.topics
-        self._topic, self._gate = topics.changes, gate
+        self._shared, self._topic, self._gate = shared, topics.changes, gate
         self.writer = Writer(shared.broker, f"{topics.changes}-{partition}", partition, (topics.changes,))
 
     @property
@@ -115,10 +115,17 @@ class Sink:
         errand: str | None = None,
         resume: str | None = None,
     ) -> asyncio.Future[int]:
-        """Takes the event into the log, in the order of the calls."""
+        """Takes the event into the log, in the order of the calls; without values that no message can hold."""
         data = schemas.encode_change(event, config=config, to=to, errand=errand, resume=resume)
+        if len(data) > CHANGE_BYTES:
+            event, letters = shortened(event, time.time(), CHANGE_BYTES)
+            await send_all((output_of(letter, self._shared.topics) for letter in letters), self._send_plain)
+            data = schemas.encode_change(event, config=config, to=to, errand=errand, resume=resume)
         async with self._gate:
             return await self.writer.send(self._topic, account.encode(), data)
+
+    async def _send_plain(self, output: Output) -> Awaitable[object]:
+        return await send_plain(self._shared, output)
 
 
 class OwnedPartition:
@@ -164,10 +171,15 @@ class OwnedPartition:
         return self.writer.markers[self.topics.state]
 
     async def renew(self) -> None:
-        """Takes new epochs before Kafka forgets the old ones. Nobody writes meanwhile."""
+        """Takes new epochs before Kafka forgets the old ones. Nobody writes meanwhile. Not while a rebalance has
+        closed the gate, and not opening it where one does meanwhile."""
+        if not self.gate.is_open:
+            return
+        turn = self.gate.closings + 1
         if await self.gate.close(60):
             await self.take_over()
-        self.gate.open()
+        if self.gate.closings == turn:
+            self.gate.open()
 
     async def open(self, bounds: dict[str, Bounds]) -> None:
         """Begins to work, from where the state ends. The gate is still closed."""

@@ -155,9 +155,14 @@ class Gate:
 
     def __init__(self) -> None:
         self._open = asyncio.Event()
-        self._inside = 0
+        self._inside = self.closings = 0
         self._empty = asyncio.Event()
         self._empty.set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether work may begin."""
+        return self._open.is_set()
 
     def open(self) -> None:
         """Lets work begin."""
@@ -166,6 +171,7 @@ class Gate:
     async def close(self, seconds: float) -> bool:
         """Lets no more work begin; whether all that had begun has ended within the time."""
         self._open.clear()
+        self.closings += 1
         try:
             await asyncio.wait_for(self._empty.wait(), seconds)
         except TimeoutError:

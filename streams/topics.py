@@ -21,9 +21,11 @@ from streams.errors import LayoutError
 
 PARTITIONS = 8
 
-# The largest message of any topic but the changelog. Its batches may be larger: one input may change more than it says.
-MESSAGE_BYTES = 8 << 20
-UNIT_BYTES = 24 << 20
+# The largest change that is taken in. What follows from it may be larger: commands that say what they replace, statuses
+# with both sides; and the state of one decision, which is one record batch.
+CHANGE_BYTES = 4 << 20
+MESSAGE_BYTES = 16 << 20
+UNIT_BYTES = 32 << 20
 
 # How long a worker may be away before what its disk holds is thrown away: deletions it has not seen may be compacted.
 AWAY = timedelta(days=30)

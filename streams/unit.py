@@ -73,7 +73,7 @@ class Change(msgspec.Struct):
     rows: int = 1
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """About what the changelog batch grows by."""
         return sum(len(key) + len(value or b"") + _RECORD_BYTES for key, value in self.entries.items())
 
@@ -95,12 +95,12 @@ class Unit:
     def admits(self, change: Change) -> bool:
         """Whether the change still fits into the record batch. The first always does: its size is checked when it is
         written."""
-        return self.inputs == 0 or self._bytes + change.bytes <= UNIT_BYTES // 2
+        return self.inputs == 0 or self._bytes + change.size <= UNIT_BYTES // 2
 
     def add(self, change: Change) -> None:
         """Takes what the next input changes."""
         self.inputs += 1
-        self._bytes += change.bytes
+        self._bytes += change.size
         self.rows += change.rows
         self._out += sum(len(output.value or b"") for output in change.outputs)
         self.entries |= change.entries

@@ -69,7 +69,7 @@ def decide(view: View, event: Event, envelope: Envelope) -> Decision:
             account = envelope.connection.split("~")[0]
             found.orders.append(ReadRequest(envelope.connection, account, "contacts", event.id, f"{event.id}-read"))
         case Order(action="overflow"):
-            found.state |= {b"b%d" % n: b"x" * (4 << 20) for n in range(7)}
+            found.state |= {b"b%d" % n: b"x" * (4 << 20) for n in range(9)}
         case Order(action="resync"):
             _put(found, b"lresync", view.get(b"lresync"), Count(1, envelope.offset))
         case _:

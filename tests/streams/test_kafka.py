@@ -6,20 +6,34 @@ import asyncio
 import secrets
 import time
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 import schemas
-from rules.events import Clock, Order
+from rules.events import Captured, Clock, DeadLetter, Order, Row
+from rules.version import Version
 from streams.broker import Broker
 from streams.config import ConfigStore, publish, send_orders
 from streams.errors import LayoutError, OversizedError, RefusedError
 from streams.fence import Writer, take_epoch
+from streams.owned import Sink
 from streams.protocols import Configuration
-from streams.topics import MARKER, Topics, connection_name, ensure_topics, parse_status_key, partition_of, status_key
+from streams.pump import Gate
+from streams.topics import (
+    CHANGE_BYTES,
+    MARKER,
+    Topics,
+    connection_name,
+    ensure_topics,
+    parse_status_key,
+    partition_of,
+    status_key,
+)
 
 MONTH = timedelta(days=30)
 
@@ -112,10 +126,39 @@ async def test_entries_are_one_record_batch_or_none(broker: Broker, name: str) -
     topics = await ensure_topics(broker, name, partitions=1, retention=MONTH)
     writer = await Writer(broker, name, 0, (topics.state,)).take_over()
     with pytest.raises(OversizedError):
-        await writer.append(topics.state, [(b"%d" % number, b"x" * (5 << 20)) for number in range(6)])
-    assert await writer.append(topics.state, [(b"%d" % number, b"x" * (5 << 20)) for number in range(4)]) == 4
+        await writer.append(topics.state, [(b"%d" % number, b"x" * (7 << 20)) for number in range(6)])
+    assert await writer.append(topics.state, [(b"%d" % number, b"x" * (7 << 20)) for number in range(4)]) == 4
     assert len(await values(broker, topics.state)) == 5
     await writer.close()
+
+
+async def test_a_value_that_no_message_can_hold_is_left_out_and_told(broker: Broker, name: str) -> None:
+    topics = await ensure_topics(broker, name, partitions=1, retention=MONTH)
+    gate = Gate()
+    gate.open()
+    async with AIOKafkaProducer(**broker.client()) as producer:
+        sink = Sink(cast(Any, SimpleNamespace(broker=broker, topics=topics, producer=producer)), 0, gate)
+        await sink.writer.take_over()
+        large, text = "x" * CHANGE_BYTES, "y" * 1000
+        row = Row("17", {"scan": large, "note": text, "tags": [large, 1]}, Version(4711))
+        await (await sink.send("crm", Captured("crm", "files", (row, Row("18", {"note": text}, Version(1)))), config=1))
+        await sink.writer.close()
+    (_, (_, data)) = await values(broker, topics.changes)
+    found = schemas.decode(data or b"")
+    assert isinstance(found, Captured)
+    assert [row.values for row in found.rows] == [{"note": text}, {"note": text}]
+    ((_, letter),) = await values(broker, topics.dead_letters)
+    told = schemas.decode(letter or b"")
+    assert isinstance(told, DeadLetter)
+    assert (told.id, told.category, told.object) == ("crm/files/17/4711", "invalid_value", "files")
+    assert "scan, tags of crm:17" in told.message
+
+
+async def test_the_time_of_an_input_is_the_brokers(broker: Broker, name: str) -> None:
+    topics = await ensure_topics(broker, name, partitions=1, retention=MONTH)
+    async with AIOKafkaProducer(**broker.client()) as producer:
+        written = await producer.send_and_wait(topics.inbox, b"", b"a~b", partition=0, timestamp_ms=1000)
+    assert abs(written.timestamp / 1000 - time.time()) < 60
 
 
 # ---------------------------------------------------------------- topics

@@ -142,14 +142,14 @@ async def test_a_change_of_a_newer_configuration_waits_for_it_and_the_other_part
 async def test_what_exceeds_a_record_batch_is_carried_out_in_several_units(pipeline: Pipelines) -> None:
     async with pipeline("a") as running:
         size = 3 << 20
-        for record in range(6):
+        for record in range(7):
             await running.edit("a", f"{record}", values={"blob": "x" * size})
-        assert 6 * size > UNIT_BYTES // 2
+        assert 7 * size > UNIT_BYTES // 2
         running.start("x")
         await running.settled()
         assert (await running.verdict()).clean
         blobs = [value for (_, key), value in (await running.state()).items() if b"\0b" in key]
-        assert [len(blob) for blob in blobs] == [size] * 6
+        assert [len(blob) for blob in blobs] == [size] * 7
 
 
 async def test_one_decision_that_exceeds_a_record_batch_ends_the_worker_and_says_so(pipeline: Pipelines) -> None:
