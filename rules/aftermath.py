@@ -10,6 +10,8 @@ from rules.draft import Draft, Place
 from rules.entry import judge
 from rules.links import touch
 from rules.plan import Sync
+from rules.seats import place_of, side_image
+from rules.state import Link, identifier_prefix
 from rules.work import PART, SLICE, run, start
 
 FEW = 8  # records that are looked up one by one; of more, all that anything names are looked through
@@ -18,7 +20,7 @@ NAMED, AWAITED, FREED = "named", "awaited", "freed"  # works
 
 def carry_on(draft: Draft) -> None:
     """Until nothing of what the event has stirred is left. Deletions last: an insert of the same event may have taken the place."""
-    while draft.stirred or draft.news or draft.freed or draft.doomed:
+    while draft.stirred or draft.news or draft.freed or draft.bereft or draft.doomed:
         if draft.news:
             news, draft.news = draft.news, {}
             for (name, side), ids in news.items():
@@ -34,8 +36,12 @@ def carry_on(draft: Draft) -> None:
         elif draft.freed:
             freed, draft.freed = draft.freed, {}
             for account, object_name in freed:
-                for sync, side in draft.rules.uses.get((account, object_name), ()):
+                for sync, side in draft.uses(account, object_name):
                     _free(draft, sync, side)
+        elif draft.bereft:
+            bereft, draft.bereft = draft.bereft, {}
+            for sync_name, link_id in bereft:
+                _fill_place(draft, sync_name, link_id)
         else:
             sync_name, link_id = next(iter(draft.doomed))
             confirmed = draft.doomed.pop((sync_name, link_id))
@@ -123,7 +129,7 @@ def _tell_peers(draft: Draft, places: list[Place]) -> None:
         image = draft.image(*place)
         if image is None or image.gone or image.partial:
             continue
-        for sync, side in draft.rules.uses.get(place[:2], ()):
+        for sync, side in draft.uses(place[0], place[1]):
             seat = image.seats.get(sync.name)
             if seat is None or not draft.rules.peers[sync.name]:
                 continue
@@ -132,6 +138,34 @@ def _tell_peers(draft: Draft, places: list[Place]) -> None:
                 judge(draft, sync, side, place, image)
             elif link is not None and None in link.ids and link.flight is None:
                 touch(draft, sync, seat.link, link)
+
+
+def _fill_place(draft: Draft, sync_name: str, link_id: str) -> None:
+    """A link lacks a record: the oldest of that side that has its counterpart's identifier and no link is judged again; else the link goes on."""
+    sync, link = draft.rules.syncs.get(sync_name), draft.link(sync_name, link_id)
+    if sync is None or link is None:
+        return
+    lacking = [side for side in (0, 1) if link.gone[side] or link.ids[side] is None]
+    if len(lacking) == 1 and link.flight is None:
+        _judge_free(draft, sync, link, lacking[0])
+    found = draft.link(sync_name, link_id)
+    if found is not None and found.flight is None:
+        touch(draft, sync, link_id, found)
+
+
+def _judge_free(draft: Draft, sync: Sync, link: Link, side: int) -> None:
+    image = side_image(draft, sync, link, 1 - side)
+    seat = None if image is None else image.seats.get(sync.name)
+    for number, value in enumerate(() if seat is None else seat.identifiers):
+        if value is None:
+            continue
+        for key in draft.scan(identifier_prefix(sync.name, side, number, value)):
+            place = place_of(sync, side, key.rpartition(b"\0")[2].decode())
+            other = draft.image(*place)
+            free = None if other is None else other.seats.get(sync.name)
+            if other is not None and free is not None and free.link is None:
+                judge(draft, sync, side, place, other)
+                return
 
 
 # ---------------------------------------------------------------- those that await the counterpart of a record

@@ -29,7 +29,7 @@ def results(draft: Draft, event: Results) -> None:
     for answer in event.answers:
         sync = draft.rules.syncs.get(answer.sync)
         link = None if sync is None else draft.link(answer.sync, answer.link)
-        if sync is not None and link is not None:
+        if sync is not None and link is not None and not draft.is_forgotten(sync.name):
             record_id = answer.id or link.ids[sync.side_of(event.account)]
             draft.cause = f"answer {answer.outcome} of {event.account}:{record_id}"
             _answer(draft, sync, answer, link, event)
@@ -58,7 +58,7 @@ def account_up(draft: Draft, account: str) -> None:
     draft.connection.throttled = [one for one in draft.connection.throttled if one != account]
     draft.save_connection()
     for sync in draft.rules.syncs.values():
-        if account in (sync.sides[0].account, sync.sides[1].account):
+        if account in (sync.sides[0].account, sync.sides[1].account) and not draft.is_idle(sync):
             start(draft, sync.name, f"waiting {account}")
             draft.publish(sync.name)
 
@@ -267,11 +267,12 @@ def _rejected(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Resul
         value = flight.values[answer.field]
         text = f"{event.account}.{answer.field}: {value!r} was refused: {message}"
         refusal = Refusal(digest_of_field(answer.field, flight.side, value), category, text, answer.field, other)
-        kept = [one for one in link.refusals if one.field is not None and one.field != answer.field]
     else:
         where = f"{event.account}.{answer.field}" if answer.field else event.account
-        refusal, kept = Refusal(digest_of_flight(link, flight), category, f"{where}: {message}", None, other), []
+        refusal = Refusal(digest_of_flight(link, flight), category, f"{where}: {message}", None, other)
     end_create(draft, sync, link)
+    # What was refused before still is: of an update all that the last merge met again, of a create what concerns other fields.
+    kept = [one for one in link.refusals if one.digest != refusal.digest and (flight.op == "update" or one.field)]
     link.refusals = [*kept, refusal]
     draft.note(sync.name, answer.link, "refused", note=refusal.message)
     touch(draft, sync, answer.link, link)

@@ -136,18 +136,19 @@ def _dispatch(draft: Draft, event: Event) -> None:
 
 
 def _captured(draft: Draft, event: Captured) -> None:
-    uses = draft.rules.uses.get((event.account, event.object), ())
+    uses = draft.uses(event.account, event.object)
     if not uses:
         return
     reading: tuple[str, str] | None = None
     if event.read is not None:
-        sync = next((one.name for one, _ in uses if event.read.startswith(f"{one.name}#")), None)
+        sync = next((one.name for one, _ in uses if one.name == event.read.rpartition("#")[0]), None)
         if sync is None:
             return
         read = draft.sync(sync).reads.get(event.account)
         if read is None or read.id != event.read or read.done:
             return  # a page of a read that was replaced, or one that came twice
         read.rows += len(event.rows)
+        read.began = read.began or next((row.version for row in event.rows), None)
         draft.sync(sync).changed = True
         reading = (sync, event.read)
     draft.prefetch(event.account, event.object, (row.id for row in event.rows))

@@ -36,7 +36,7 @@ def vanish(draft: Draft, place: Place, image: Image, *, told: bool, token: str |
     """
     image.gone = True
     draft.save_image(place, image)
-    for sync, side in draft.rules.uses.get(place[:2], ()):
+    for sync, side in draft.uses(place[0], place[1]):
         draft.decided(sync.name, side, place[2])
         seat = image.seats.get(sync.name)
         link = None if seat is None or seat.link is None else draft.link(sync.name, seat.link)
@@ -49,6 +49,7 @@ def vanish(draft: Draft, place: Place, image: Image, *, told: bool, token: str |
         if other is not None:
             draft.stir(sync.sides[1 - side].account, sync.sides[1 - side].object.name, other)
         draft.note(sync.name, seat.link, "deleted", note=f"{place[0]}:{place[2]}")
+        draft.bereave(sync.name, seat.link)
         touch(draft, sync, seat.link, link)
     if image.seats:
         draft.save_image(place, image)
@@ -68,7 +69,7 @@ def _is_its_own(link: Link, side: int, token: str | None) -> bool:
 
 def _doom_links(draft: Draft, place: Place, image: Image, token: str | None) -> None:
     """A record that was found missing was deleted, as the log says now."""
-    for sync, side in draft.rules.uses.get(place[:2], ()):
+    for sync, side in draft.uses(place[0], place[1]):
         seat = image.seats.get(sync.name)
         link = None if seat is None or seat.link is None else draft.link(sync.name, seat.link)
         if seat is not None and seat.link is not None and link is not None and link.gone[side]:
@@ -88,7 +89,7 @@ def merge_records(draft: Draft, place: Place, image: Image | None, row: Row) -> 
     if not row.version.newer_than(image.version) and not image.gone:
         return False
     unknown = False
-    for sync, side in draft.rules.uses.get(place[:2], ()):
+    for sync, side in draft.uses(place[0], place[1]):
         seat = image.seats.get(sync.name)
         link = None if seat is None or seat.link is None else draft.link(sync.name, seat.link)
         if seat is not None and seat.link is not None and link is not None and link.ids[side] == place[2]:

@@ -57,6 +57,7 @@ class Draft:
         self._images: dict[Place, Image | None] = {}
         self._links: dict[LinkKey, Link | None] = {}
         self._syncs: dict[str, SyncState] = {}
+        self._uses: dict[tuple[str, str], tuple[tuple[Sync, int], ...]] = {}
         self._connection_changed = False
         self._image_indexes: dict[Place, frozenset[bytes]] = {}
         self._link_indexes: dict[LinkKey, frozenset[bytes]] = {}
@@ -74,6 +75,7 @@ class Draft:
         self.stirred: dict[Place, None] = {}
         self.news: dict[tuple[str, int], dict[str, None]] = {}
         self.freed: dict[tuple[str, str], None] = {}
+        self.bereft: dict[LinkKey, None] = {}
         self.doomed: dict[LinkKey, bool] = {}
         self._commands: dict[tuple[str, str], list[Command]] = {}
         self.orders: list[AccountOrder] = []
@@ -165,6 +167,16 @@ class Draft:
             state = self._syncs[name] = SyncState() if raw is None else decode_sync(raw)
         return state
 
+    def uses(self, account: str, object: str) -> tuple[tuple[Sync, int], ...]:
+        """The syncs that use an object, and as which side; not one whose predecessor of the same name is still being forgotten."""
+        found = self._uses.get((account, object))
+        if found is None:
+            found = self.rules.uses.get((account, object), ())
+            if any(self.is_forgotten(sync.name) for sync, _ in found):
+                found = tuple([use for use in found if not self.is_forgotten(use[0].name)])
+            self._uses[account, object] = found
+        return found
+
     def known(self, name: str) -> bool:
         """Whether the sync has a state."""
         return name in self._syncs or self.view.get(sync_key(name)) is not None
@@ -176,11 +188,15 @@ class Draft:
     def begin_anew(self, name: str) -> None:
         """Forgets all of a sync's state."""
         self._syncs[name] = SyncState()
+        self._uses = {}
+
+    def is_forgotten(self, name: str) -> bool:
+        """Whether what is kept of the sync is of an earlier one of its name, and is being forgotten."""
+        return self.sync(name).stage == "forgetting"
 
     def is_idle(self, sync: Sync) -> bool:
         """Whether nothing is decided for the sync now: it is off, stopped, or an earlier one of its name is being forgotten."""
-        state = self.sync(sync.name)
-        return sync.off or bool(state.stopped) or state.stage == "forgetting"
+        return sync.off or bool(self.sync(sync.name).stopped) or self.is_forgotten(sync.name)
 
     def next_number(self, sync: str) -> int:
         """The number of another command of the sync."""
@@ -250,7 +266,7 @@ class Draft:
 
     def blind_before(self, account: str, object: str, offset: int | None = None) -> bool:
         """Whether a create into the object that leaves no token is on its way: any, or one sent before an offset."""
-        for sync, side in self.rules.uses.get((account, object), ()):
+        for sync, side in self.uses(account, object):
             for key in self.scan(f"c{sync.name}\0{side}\0".encode()):
                 if offset is None or int(key.decode().split("\0")[2], 16) < offset:
                     return True
@@ -283,9 +299,13 @@ class Draft:
         """A create that leaves no token has been answered."""
         self.freed[account, object] = None
 
+    def bereave(self, sync: str, link_id: str) -> None:
+        """A link lacks a record: one without a link may take its place."""
+        self.bereft[sync, link_id] = None
+
     def doom(self, sync: str, link_id: str, *, confirmed: bool) -> None:
         """A deletion is to be copied. `confirmed`: a person has said so, however many there are."""
-        self.doomed[sync, link_id] = confirmed
+        self.doomed[sync, link_id] = confirmed or self.doomed.get((sync, link_id), False)
 
     # ------------------------------------------------------------ what goes out
 
@@ -325,12 +345,12 @@ class Draft:
             if raw != (None if before is None else before[0]):
                 entries[link_key(*key)] = raw
         for name, state in self._syncs.items():
-            if name not in self.rules.syncs and name in self.published:
+            old, new = self.view.get(sync_key(name)), encode(state)
+            if name in self.rules.syncs or (old is not None and name not in self.published):
+                if new != old:
+                    entries[sync_key(name)] = new
+            elif old is not None:
                 entries[sync_key(name)] = None
-                continue
-            raw = encode(state)
-            if raw != self.view.get(sync_key(name)):
-                entries[sync_key(name)] = raw
         if self._connection_changed:
             entries[CONNECTION] = encode(self.connection)
         return entries

@@ -21,6 +21,7 @@ from rules.events import ReadDone, ReadRequest
 from rules.links import touch
 from rules.matching import exclusion
 from rules.plan import Sync
+from rules.records import is_met
 from rules.seats import claims, place_of
 from rules.state import ReadState, identifier_prefix, parts
 from rules.work import SLICE, STAGE, advance, run, start
@@ -31,7 +32,6 @@ __all__ = ["STAGE", "begin_read", "carry_on_reading", "go_on", "read_done", "set
 def begin_read(draft: Draft, sync: Sync, *, confirmed: bool = False) -> None:
     """Asks for both objects in full. A read that is running is replaced. `confirmed`: a person knows that records are gone."""
     state = draft.sync(sync.name)
-    state.read_number += 1
     state.stage, state.part, state.stopped = "reading", 0, ""
     state.confirmed, state.log_lost = confirmed, False
     state.known = sum(state.counts.values()) > 0
@@ -40,7 +40,7 @@ def begin_read(draft: Draft, sync: Sync, *, confirmed: bool = False) -> None:
     if state.links == 0:
         state.matched = state.created = 0
     for side in sync.sides:
-        read = f"{sync.name}#{state.read_number}"
+        read = f"{sync.name}#{draft.offset}"
         state.reads[side.account] = ReadState(read)
         draft.orders.append(ReadRequest(draft.connection.name, side.account, side.object.name, sync.name, read))
     draft.publish(sync.name)
@@ -48,7 +48,7 @@ def begin_read(draft: Draft, sync: Sync, *, confirmed: bool = False) -> None:
 
 def read_done(draft: Draft, event: ReadDone) -> None:
     """One side has been read in full; when both have, what follows begins."""
-    for sync, _ in draft.rules.uses.get((event.account, event.object), ()):
+    for sync, _ in draft.uses(event.account, event.object):
         state = draft.sync(sync.name)
         read = state.reads.get(event.account)
         if read is None or read.id != event.read or read.done or state.stage != "reading":
@@ -65,13 +65,15 @@ def read_done(draft: Draft, event: ReadDone) -> None:
 
 
 def carry_on_reading(draft: Draft, sync: Sync) -> bool:
-    """A person has confirmed what stopped a full read at its end; whether there was one."""
+    """A person has confirmed, and a full read goes on where the sync was stopped; whether it will come to all links, and their deletions, again."""
     state = draft.sync(sync.name)
-    if state.stage != "reading" or not all(read.done for read in state.reads.values()):
-        return False
-    state.confirmed = True
-    _next(draft, sync, "missing")
-    return True
+    if state.stage in ("pairs", "match", "create"):
+        start(draft, sync.name, STAGE)
+    elif state.stage == "missing" or (state.stage == "reading" and all(read.done for read in state.reads.values())):
+        state.confirmed = True
+        _next(draft, sync, "missing")
+        return True
+    return False
 
 
 def go_on(draft: Draft, sync: Sync) -> None:
@@ -150,7 +152,7 @@ def _drop_unmet(draft: Draft, sync: Sync, side: int, record_id: str, *, told: bo
     place = place_of(sync, side, record_id)
     image, read = draft.image(*place), draft.sync(sync.name).reads[place[0]]
     seat = None if image is None else image.seats.get(sync.name)
-    if image is not None and seat is not None and not image.gone and seat.read != read.id:
+    if image is not None and seat is not None and not image.gone and not is_met(read, image, seat):
         vanish(draft, place, image, told=told)
 
 

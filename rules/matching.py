@@ -79,6 +79,7 @@ def best_candidate(
         found = candidate(draft, sync, side, known, entered=entered)
         if found is not None and found.found is not Found.TAKEN:
             return found
+        taken = taken or found
     for number, value in enumerate(image.seats[sync.name].identifiers):
         if value is None:
             continue

@@ -39,10 +39,11 @@ def order(draft: Draft, event: Order) -> None:
 
 
 def _syncs(draft: Draft, event: Order) -> list[Sync]:
-    if event.sync is None:
-        return list(draft.rules.syncs.values())
-    sync = draft.rules.syncs.get(event.sync)
-    return [] if sync is None else [sync]
+    return [
+        sync
+        for name, sync in draft.rules.syncs.items()
+        if event.sync in (None, name) and not draft.is_forgotten(name)
+    ]
 
 
 # ---------------------------------------------------------------- apply
@@ -64,7 +65,7 @@ def _apply(draft: Draft, event: Order) -> None:
         draft.publish(name)
         if not draft.known(name):
             _add(draft, sync)
-        elif draft.sync(name).stage != "forgetting":  # else it is added when the earlier one of its name is forgotten
+        elif not draft.is_forgotten(name):  # else it is added when the earlier one of its name is forgotten
             _edited(draft, sync, old.syncs.get(name))
 
 
@@ -177,6 +178,9 @@ def go_on_forgetting(draft: Draft, sync: str, name: str) -> None:
         if run(draft, sync, name, b"L" + sync.encode() + b"\0", drop_link, logged=True):
             start(draft, sync, PART.join([FORGET, "0", *places]))
         return
+    if part == "end":
+        _forgotten(draft, sync)
+        return
     side = int(part)
     account, object_name = places[2 * side : 2 * side + 2]
 
@@ -187,14 +191,12 @@ def go_on_forgetting(draft: Draft, sync: str, name: str) -> None:
             draft.save_image(place, image if image.seats else None)
 
     if run(draft, sync, name, b"R" + f"{account}\0{object_name}\0".encode(), drop_seat, logged=True):
-        if side == 0:
-            start(draft, sync, PART.join([FORGET, "1", *places]))
-        else:
-            _forgotten(draft, sync)
+        start(draft, sync, PART.join([FORGET, "1" if side == 0 else "end", *places]))
 
 
 def _forgotten(draft: Draft, name: str) -> None:
     """Nothing is left of the sync. One that was added under its name meanwhile begins."""
+    draft.sync(name).works = {}
     draft.publish(name)
     added = draft.rules.syncs.get(name)
     if added is not None:

@@ -11,7 +11,7 @@ from rules.links import paired, touch
 from rules.plan import Sync
 from rules.seats import leave, place_of, seat_record
 from rules.sending import read_token
-from rules.state import Image, Link, Seat, Values
+from rules.state import Image, Link, ReadState, Seat, Values
 from rules.values import is_empty
 from rules.version import Version
 
@@ -20,7 +20,7 @@ Reading = tuple[str, str]  # the sync and its full read, of which a row is part
 
 def receive(draft: Draft, account: str, object_name: str, row: Row, reading: Reading | None) -> list[str]:
     """Takes in a row. Returns the ids of records that must be read whole first."""
-    if not draft.rules.uses.get((account, object_name)):
+    if not draft.uses(account, object_name):
         return []
     if row.old_id is not None and row.old_id != row.id:
         _rename(draft, account, object_name, row)
@@ -36,7 +36,9 @@ def receive(draft: Draft, account: str, object_name: str, row: Row, reading: Rea
 
 def _take_in(draft: Draft, place: Place, image: Image | None, row: Row, reading: Reading | None) -> bool:
     """Whether the whole record is known with this row."""
-    uses = draft.rules.uses[place[:2]]
+    uses = draft.uses(place[0], place[1])
+    if image is None and reading is None and _is_refuted(draft, uses, place[0], row.version):
+        return True
     if image is not None and not _is_newer(row.version, image):
         _seen(draft, uses, place, image, reading)
         return True
@@ -74,7 +76,7 @@ def store(
     reading: Reading | None = None,
 ) -> None:
     """Keeps a newer image and tells every sync that uses its object."""
-    uses = draft.rules.uses.get(place[:2], ())
+    uses = draft.uses(place[0], place[1])
     image = draft.image(*place)
     changed = True
     if image is None:
@@ -122,7 +124,13 @@ def _tell_link(draft: Draft, sync: Sync, side: int, link_id: str, committed_at: 
     other = link.ids[1 - side]
     if other is not None:
         draft.stir(*place_of(sync, 1 - side, other))
-    touch(draft, sync, link_id, link, committed_at)
+    if link.flight is None and (other is None or link.gone[1 - side]):
+        # With other identifiers another record may answer to it: that is looked for before anything is created.
+        link.touched = link.touched or committed_at
+        draft.save_link(sync.name, link_id, link)
+        draft.bereave(sync.name, link_id)
+    else:
+        touch(draft, sync, link_id, link, committed_at)
 
 
 def _seen(
@@ -143,14 +151,31 @@ def _seen(
 
 
 def _mark_read(draft: Draft, sync: Sync, account: str, seat: Seat, reading: Reading | None) -> bool:
-    """A record is there if a page of the last read holds it, or the log or an answer says so since."""
+    """Notes that a page of the last read holds the record, or that the log or an answer speaks of it since that began."""
     if reading is not None and reading[0] != sync.name:
         return False
     read = draft.sync(sync.name).reads.get(account)
     if read is None or seat.read == read.id:
         return False
-    seat.read = read.id
-    return True
+    mark = f"{read.id}?" if reading is None else read.id
+    was, seat.read = seat.read, mark
+    return was != mark
+
+
+def is_met(read: ReadState, image: Image, seat: Seat) -> bool:
+    """Whether the record is there, after a full read: a page holds it, or what the log or an answer says of it is newer than the read."""
+    if seat.read == read.id:
+        return True
+    return seat.read == f"{read.id}?" and (read.began is None or image.version.newer_than(read.began))
+
+
+def _is_refuted(draft: Draft, uses: tuple[tuple[Sync, int], ...], account: str, version: Version) -> bool:
+    """Whether a record that nobody knows was gone by the time of a full read: the log tells late of what it was before."""
+    for sync, _ in uses:
+        read = draft.sync(sync.name).reads.get(account)
+        if read is not None and read.done and read.began is not None and not version.newer_than(read.began):
+            return True
+    return False
 
 
 # ---------------------------------------------------------------- created by us
@@ -191,7 +216,8 @@ def complete_create(
         _hand_over(draft, sync, side, old_id, record_id)
     image = draft.image(*place_of(sync, side, record_id))
     link.gone[side] = image is not None and image.gone
-    link.merged, link.doomed = None, False
+    if not link.gone[1 - side]:
+        link.merged, link.doomed = None, False
     link.refusals = [refusal for refusal in link.refusals if refusal.field is not None]
     seat_record(draft, sync, side, record_id, link_id, link)
     if old_id is not None:
@@ -271,14 +297,17 @@ def _rename(draft: Draft, account: str, object_name: str, row: Row) -> None:
         if not image.gone:
             delete(draft, place, image, Row(place[2], {}, row.version, "delete", committed_at=row.committed_at))
         return
-    own, side = draft.rules.uses[account, object_name][0]
+    own, side = draft.uses(account, object_name)[0]
     moved = Image(image.version, image.values, "", {}, image.gone, image.pairs, image.partial)
     if present is not None and not present.gone:
         moved = present  # a page, or an answer, told of it first
     if not moved.age and moved.values:
         moved.age = own.sides[side].age(row.id, moved.values)
     draft.save_image(place, None)
-    moved.seats |= image.seats
+    for name, seat in image.seats.items():
+        told = moved.seats.get(name)
+        seat.read = seat.read if told is None else told.read
+        moved.seats[name] = seat
     draft.save_image(target, moved)
     for name, seat in image.seats.items():
         sync = draft.rules.syncs.get(name)

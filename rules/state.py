@@ -46,7 +46,7 @@ class Seat(msgspec.Struct, array_like=True):
     message: str | None = None
     since: float = 0.0
     other: str | None = None  # "account:id" of the record in its way, or whose command it waits for
-    read: str = ""  # the full read that met it last
+    read: str = ""  # the full read that met it last; with `?`: the log or an answer spoke of it since that began
     turn: int = 0  # while it waits for an answer: its place among the commands of the sync
     behind: int = 0  # it waits for the creates sent before this offset, which leave no token
     aside: bool = False  # a link bears its name, so that its row stands beside that
@@ -124,6 +124,7 @@ class ReadState(msgspec.Struct, array_like=True):
     id: str
     done: bool = False
     rows: int = 0
+    began: Version | None = None  # of the first record met: the whole of the read came later
 
 
 class Work(msgspec.Struct, array_like=True):
@@ -143,7 +144,6 @@ class SyncState(msgspec.Struct, omit_defaults=True):
     off: bool = False
     stopped: str = ""  # the reason, while it is stopped
     reads: dict[str, ReadState] = {}
-    read_number: int = 0
     known: bool = False  # records were known before the running read began: those that it does not meet are gone
     log_lost: bool = False  # a log began anew while the sync was stopped
     part: int = 0  # of the stage: which identifier, which side

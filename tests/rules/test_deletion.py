@@ -168,6 +168,51 @@ def test_a_new_record_with_the_same_identifier_takes_the_link_over_and_is_merged
     assert next(iter(world.left.records.values()))["phone"] == "7"
 
 
+@pytest.mark.parametrize("order", ["oldest", "youngest"])
+def test_a_record_that_was_kept_out_takes_the_place_of_a_twin_that_is_deleted(order: str) -> None:
+    world = people(direction="to shop")
+    for name in ("linked", "older", "younger"):
+        world.right.create(mail="a@x.io", full_name=name)
+    world.left.create(email="a@x.io", name="Ann")
+    world.start()
+    assert world.stands("shop", "2") == world.stands("shop", "3") == ("excluded", "direction")
+    if order == "youngest":
+        world.right.delete("2")
+    world.right.delete("1")
+    world.settle()
+    taken = "2" if order == "oldest" else "3"
+    assert world.stands("shop", taken) == ("in_sync", None)
+    before = world.written()
+    world.order("resync")
+    world.settle()
+    assert world.written() == before
+
+
+def test_a_record_whose_counterpart_is_gone_and_that_gets_the_identifier_of_another_is_linked_to_that() -> None:
+    world = people(direction="to shop")
+    world.left.create(email="a@x.io", name="Ann")
+    world.right.create(mail="b@x.io", full_name="Bob")
+    world.start()
+    world.right.delete("2")
+    world.settle()
+    world.left.edit("1", email="b@x.io")
+    world.settle()
+    assert world.stands("shop", "1") == world.stands("crm", "1") == ("in_sync", None)
+
+
+def test_a_record_that_could_not_be_created_and_gets_the_identifier_of_another_is_linked_to_that() -> None:
+    world = people(direction="to shop")
+    world.right.finds = False
+    world.right.refuse = lambda command, stored: ("permission", "no", None) if command.op == "create" else None
+    world.left.create(email="a@x.io", name="Ann")
+    world.right.create(mail="b@x.io", full_name="Bob")
+    world.start()
+    world.left.edit("1", email="b@x.io")
+    world.settle()
+    assert world.stands("shop", "1") == world.stands("crm", "1") == ("in_sync", None)
+    assert len(world.right.records) == 1
+
+
 def test_what_was_on_its_way_for_the_record_before_is_no_base_of_the_one_that_takes_over() -> None:
     world = linked(people(default="shop"))
     world.left.edit("1", name="written")
@@ -207,6 +252,21 @@ def test_an_id_changed_while_a_command_is_on_its_way_loses_nothing() -> None:
     world.settle()
     assert world.stands("shop", "50") == ("in_sync", None)
     assert world.right.records["50"]["full_name"] == "New"
+
+
+def test_an_id_changed_just_before_a_full_read_that_tells_of_it_first_keeps_the_link() -> None:
+    world = linked()
+    world.left.renumber("1", "50")
+    world.order("resync")
+    world.think_all()
+    while world.deliver():
+        pass
+    world.think()
+    world.capture_all("crm")
+    world.inbox.rotate(1)  # between the pages and what follows from them
+    world.settle()
+    assert world.stands("crm", "50") == ("in_sync", None)
+    assert len(world.rows()) == 1
 
 
 def test_an_id_that_was_used_before_by_a_forgotten_record_is_taken_for_what_it_is() -> None:
@@ -523,6 +583,16 @@ def test_more_deletions_than_max_deletes_stop_the_sync_until_a_person_confirms()
     assert world.syncs["people"].state == "live"
     assert list(world.right.records) == ["6"]
     assert world.right.records["6"]["full_name"] == "meanwhile"
+
+
+def test_what_is_created_for_a_record_that_is_deleted_meanwhile_is_deleted_too() -> None:
+    world = people(deletes="propagate").start()
+    world.left.create(email="a@x.io")
+    world.take("crm")
+    world.left.delete("1")
+    world.take("crm")
+    world.settle()
+    assert (world.right.records, world.rows()) == ({}, {})
 
 
 def test_deletions_far_apart_do_not_stop_the_sync() -> None:

@@ -96,6 +96,29 @@ def test_confirm_carries_the_deletions_on_where_the_sync_copies_them(deletes: st
         assert (world.right.records, world.rows()) == ({}, {})
 
 
+@pytest.mark.parametrize("steps", range(8))
+def test_a_sync_that_is_stopped_in_the_middle_of_a_full_read_goes_on_when_a_person_confirms(steps: int) -> None:
+    world = linked(people(deletes="propagate", max_deletes=1))
+    world.left.create(email="new@x.io")
+    world.lose_log("crm")
+    world.think()
+    while world.deliver():
+        pass
+    for _ in range(steps):
+        world.think()
+    world.right.delete("1")
+    world.right.delete("2")
+    world.capture_all("shop")
+    world.inbox.rotate(1)
+    world.settle()
+    assert world.syncs["people"].state == "stopped"
+    world.order("confirm")
+    world.settle()
+    assert world.syncs["people"].state == "live"
+    assert {row.status for row in world.rows().values()} == {"in_sync"}
+    assert sorted(str(one["mail"]) for one in world.right.records.values()) == ["3@x.io", "new@x.io"]
+
+
 def test_an_empty_object_without_links_stops_nothing() -> None:
     world = people().start()
     world.lose_log("crm")
@@ -154,6 +177,50 @@ def test_an_answer_that_comes_after_the_read_is_not_taken_for_missing_either() -
     world.inbox.extend(answer)
     world.settle()
     assert {row.status for row in world.rows().values()} == {"in_sync"}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_change_from_before_the_read_of_a_record_that_it_did_not_meet_brings_nothing_back(when: str) -> None:
+    world = linked()
+    world.left.create(email="late@x.io")
+    world.left.delete("4")
+    world.order("resync")
+    world.think_all()
+    pages = [event for order in world.commands for event in world.carry_out(order)]
+    world.commands.clear()
+    world.capture("crm")  # of the two changes the first
+    late = world.inbox.pop()
+    if when == "before":
+        world.inbox.append(late)
+    world.inbox.extend(pages)
+    world.think_all()
+    if when == "after":
+        world.inbox.append(late)
+        world.think_all()
+    while world.deliver():
+        pass
+    world.settle()
+    assert len(world.right.records) == 3
+    assert len(world.rows()) == 3
+
+
+def test_the_first_record_of_an_object_that_was_read_empty_is_not_taken_for_missing() -> None:
+    world = people().start()
+    world.left.create(name="no mail")
+    world.settle()
+    world.left.delete("1")
+    world.settle()
+    world.right.create(full_name="no mail")
+    world.settle()
+    world.order("resync")
+    world.think_all()
+    pages = [event for order in world.commands for event in world.carry_out(order)]
+    world.commands.clear()
+    world.left.create(email="new@x.io")
+    world.take("crm")
+    world.inbox.extend(pages)
+    world.settle()
+    assert world.stands("crm", "2") == ("in_sync", None)
 
 
 def test_a_full_read_of_what_agrees_writes_nothing_and_shows_nothing_new() -> None:

@@ -395,6 +395,25 @@ def test_a_refused_value_fails_its_field_alone_and_blanks_nothing() -> None:
     assert world.stands("crm", "1") == ("in_sync", None)
 
 
+def test_a_record_that_is_refused_in_several_ways_comes_to_rest() -> None:
+    world = people()
+    world.right.unique = ("tel",)
+    world.left.create(email="a@x.io", phone="1")
+    world.left.create(email="b@x.io", phone="2")
+    world.start()
+    world.right.refuse = lambda command, stored: (
+        ("invalid_value", "too rude", "full_name") if "full_name" in command.values else None
+    )
+    world.left.refuse = lambda command, stored: ("permission", "no", None)
+    world.left.edit("2", name="Rude", phone="1")
+    world.right.edit("2", mail="new@x.io")
+    world.take("crm")
+    world.take("shop")
+    world.settle(200)
+    assert world.of("crm", "2").status == "failing"
+    assert len(world.dead_letters) == 3
+
+
 def test_a_create_with_a_refused_value_goes_without_it_and_shows_that() -> None:
     world = people().start()
     world.right.refuse = lambda command, stored: (

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rules.catalog import Object
 from rules.events import Commands
 from tests.rules.world import (
     CUSTOMERS,
@@ -14,7 +15,6 @@ from tests.rules.world import (
     WITHOUT_IDENTIFIER,
     App,
     Journal,
-    Object,
     World,
     text,
     whole,
@@ -144,6 +144,25 @@ def test_restored_by_both_at_once_it_is_one_record() -> None:
     world.settle()
     assert len(world.right.records) == 1
     assert world.stands("crm", "1", "people") == world.stands("crm", "1", "notes") == ("in_sync", None)
+
+
+def test_syncs_that_pair_a_record_differently_show_it_and_do_not_copy_for_ever() -> None:
+    world = two({**SYNC, **WITHOUT_IDENTIFIER})
+    for number in range(2):
+        world.left.create(name=f"{number}", notes="n")
+    world.start()
+    world.right.merge("1", "2")  # the survivor has a counterpart of its own
+    world.settle()
+    world.document["syncs"].pop("notes")
+    world.apply()
+    world.settle()
+    world.right.create(full_name="new", memo="m")
+    world.settle()
+    world.document["syncs"]["notes"] = NOTES
+    world.right.pairs["3"] = ("notes", "crm", "contacts", "1")  # what the account remembers is another pair
+    world.apply()
+    world.settle()
+    assert len(world.left.records) <= 4 and len(world.right.records) <= 4
 
 
 def test_deleting_one_sync_leaves_the_other_as_it_is() -> None:

@@ -1,0 +1,57 @@
+"""Plays histories: rounds of random steps, each followed by rest and the checks."""
+
+from __future__ import annotations
+
+from tests.simulation.checks import check
+from tests.simulation.history import History
+
+ROUNDS, STEPS = 4, 150
+
+
+def play(seed: int, rounds: int = ROUNDS, steps: int = STEPS) -> History:
+    """One history. Raises AssertionError where something does not hold."""
+    world = History(seed)
+    for account in world.accounts:
+        world.lose_log(account)
+    for _ in range(world.rng.randrange(12)):
+        world.person()
+    world.apply()
+    try:
+        for number in range(rounds):
+            for _ in range(steps):
+                world.step()
+            world.calm()
+            check(world)
+            if number == rounds - 1:
+                check_second_run(world)
+                check_nothing_stuck(world)
+    except Exception as error:
+        error.add_note(f"seed {seed}, after {world.steps} steps:\n" + "\n".join(world.trace[-60:]))
+        raise
+    return world
+
+
+def check_second_run(world: History) -> None:
+    """A second run on agreeing data makes no write."""
+    check_unchanged_by(world, "resync")
+
+
+def check_nothing_stuck(world: History) -> None:
+    """What could go on by itself has done so: to try everything again changes nothing."""
+    check_unchanged_by(world, "retry")
+
+
+def check_unchanged_by(world: History, action: str) -> None:
+    """An order for all syncs, carried through, changes no record and no status."""
+    written = world.written()
+    before = {key: (row.status, row.category) for key, row in world.statuses.items()}
+    for name in world.document["syncs"]:
+        world.order(action, name)
+    world.calm()
+    check(world)
+    after = {key: (row.status, row.category) for key, row in world.statuses.items()}
+    changed = {
+        key: (before.get(key), after.get(key)) for key in {**before, **after} if before.get(key) != after.get(key)
+    }
+    assert not changed, f"{action} changed {changed}"
+    assert world.written() == written, f"{action} wrote"
