@@ -32,8 +32,10 @@ class Applied(Configuration, frozen=True):
 
 
 Orders = list[tuple[str, Order]]
-Change = Callable[[Applied | None], tuple[Applied, Orders]]
+Change = Callable[[Applied | None], Applied]
 """What is to be applied instead of what is. Called again where somebody else was faster."""
+Tell = Callable[[Applied | None, Applied], Orders]
+"""What the connections are told of it: (before, after)."""
 
 
 class AppliedStore:
@@ -46,6 +48,7 @@ class AppliedStore:
             **broker.client(), enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=50
         )
         self.current: Applied | None = None
+        self._overtaken = False  # the last entry is one that has lost
 
     async def __aenter__(self) -> Self:
         try:
@@ -60,34 +63,38 @@ class AppliedStore:
     async def __aexit__(self, *_: object) -> None:
         await self._consumer.stop()
 
-    async def refresh(self) -> list[Applied]:
-        """Reads on to the end of the topic; the configurations that came by, of which the last is now `current`."""
+    async def refresh(self) -> None:
+        """Reads on to the end of the topic. Of two entries of one version the first has won, and the other is as if it were not."""
         end = (await self._consumer.end_offsets([self._tp]))[self._tp]
-        found: list[Applied] = []
         while await self._consumer.position(self._tp) < end:
             for message in (await self._consumer.getmany(self._tp, timeout_ms=500)).get(self._tp, ()):
-                applied = _applied(message)
-                found += [applied] if applied else []
-        if found:
-            self.current = found[-1]
-        return found
+                found = _applied(message)
+                if found is None:
+                    continue
+                self._overtaken = self.current is not None and found.version <= self.current.version
+                if not self._overtaken:
+                    self.current = found
 
-    async def replace(self, change: Change) -> Applied:
-        """Makes what `change` answers the applied configuration, and sends its orders; returns when all is stored.
+    async def replace(self, change: Change, tell: Tell) -> Applied:
+        """Makes what `change` answers the applied configuration, and sends the orders of `tell`; returns when all is stored.
 
         Orders are sent also where nothing is different: an earlier attempt may have ended before it sent them.
         """
         for _ in range(ATTEMPTS):
             before = self.current
-            after, orders = change(before)
+            after = change(before)
             if before is not None and same(before, after):
-                break
+                if not self._overtaken:
+                    break
+                # Somebody lost and ended before trying again: what others read last is what has lost.
+                after = msgspec.structs.replace(after, version=before.version + 1)
             await publish(self._broker, self._topics, after)
-            if next(one for one in await self.refresh() if one.version == after.version) == after:
+            await self.refresh()
+            if self.current is not None and self.current.version == after.version and same(self.current, after):
                 break
         else:
             raise RuntimeError(f"{ATTEMPTS} times somebody else has changed the configuration at the same moment")
-        await send_orders(self._broker, self._topics, orders)
+        await send_orders(self._broker, self._topics, tell(before, after))
         return after
 
 

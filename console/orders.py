@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from aiokafka import AIOKafkaProducer
 
 import schemas
-from console.applied import Applied, AppliedStore, Change, Orders
+from console.applied import Applied, AppliedStore, Change
 from console.applying import new_id, orders_of, switch
 from console.kafka import silence, telling, topics_of
 from console.target import Target
@@ -25,11 +25,11 @@ def switch_sync(target: Target, sync: str, *, on: bool) -> bool:
     """Switches a sync on or off for good; False where it was so already (then its connection is told again)."""
     changed = False
 
-    def change(before: Applied | None) -> tuple[Applied, Orders]:
+    def change(before: Applied | None) -> Applied:
         nonlocal changed
         after = switch(before, sync, on=on)
         changed = after is not before
-        return after, orders_of(before, after)
+        return after
 
     asyncio.run(_replace(target, change))
     return changed
@@ -41,7 +41,7 @@ async def _replace(target: Target, change: Change) -> None:
     with telling(broker):
         topics = await topics_of(broker, target.name)
         async with AppliedStore(broker, topics) as store:
-            await store.replace(change)
+            await store.replace(change, orders_of)
 
 
 def order(target: Target, orders: Iterable[tuple[str, Order]]) -> None:

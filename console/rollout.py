@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from console.accounts import AccountReport, catalogs_in_use, objects_of
-from console.applied import Applied, AppliedStore, Orders
+from console.applied import Applied, AppliedStore
 from console.applying import Proposal, orders_of, propose
 from console.errors import FailedError, WrongUseError
 from console.target import refused
@@ -62,8 +62,7 @@ async def roll_out(
 ) -> Applied:
     """Applies the file, whatever somebody else has applied meanwhile; returns when all is stored."""
 
-    def change(before: Applied | None) -> tuple[Applied, Orders]:
-        after = propose(before, installation, catalogs, keep_left=keep_left).after
-        return after, orders_of(before, after)
+    def change(before: Applied | None) -> Applied:
+        return propose(before, installation, catalogs, keep_left=keep_left).after
 
-    return await store.replace(change)
+    return await store.replace(change, orders_of)
