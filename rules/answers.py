@@ -6,10 +6,11 @@ import msgspec
 
 from rules.deletion import deleted_here, keep_edited, vanish
 from rules.draft import Draft, Place
+from rules.echoes import complete_create, end_create, settle_bases
 from rules.events import Answer, DeadLetter, Results
 from rules.links import paired, touch
 from rules.plan import Sync
-from rules.records import complete_create, end_create, settle_bases, store
+from rules.records import store
 from rules.remedies import remedy
 from rules.seats import leave, place_of, reference, seat_record
 from rules.sending import command_of, digest_of_field, digest_of_flight, set_status
@@ -124,7 +125,7 @@ def _done(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results) 
         _created(draft, sync, answer, link, image, fresh=fresh, event=event)
         return
     link.flight = None
-    settle_bases(sync, link, side, flight.values, flight.sources, answer.values)
+    settle_bases(sync, link, flight, answer.values)
     told = fresh and image is not None and link.ids[side] == answer.id
     changed = image is not None and (image.gone or image.values != answer.values)
     if told:

@@ -148,7 +148,11 @@ def restore(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
         base, present = link.bases.get(mapping.key), counterpart.values.get(source_field)
         unchanged = base is not None and base[1 - target] == present
         if field in values and unchanged:
-            fresh.sources[source_field] = present
+            if base is not None and base[target] == values[field]:
+                fresh.sources[source_field] = present
+            else:
+                # It was edited before it was deleted: the edit is still to travel, as a change against the old base.
+                fresh.sources.pop(source_field, None)
         elif field in fresh.values:
             values[field] = fresh.values[field]
         elif is_empty(present) and base is not None and mapping.propagates_empty and mapping.nullable[target]:

@@ -9,6 +9,7 @@ from rules.plan import Sync
 from rules.seats import reference, seat_record, side_image
 from rules.sending import Write, read_token, send
 from rules.state import Image, Link, Refusal, Seat, Values
+from rules.values import is_empty
 from rules.version import NEVER
 
 MINUTES = 10  # `max_deletes` counts what was copied within so many
@@ -128,11 +129,21 @@ def _move_or_mark(draft: Draft, sync: Sync, side: int, named: tuple[str, Link], 
     link.gone[side], link.refusals = False, []
     if link.flight is not None:
         link.flight.sources = {}  # it was for the loser: the survivor does not have it
+    if image is not None and not image.partial:
+        _drop_bases_of_loser(sync, link, side, image.values)
     seat_record(draft, sync, side, survivor[2], link_id, link)
     draft.stir(*survivor)
     draft.note(sync.name, link_id, "merged", note=f"into {reference(sync, side, survivor[2])}")
     touch(draft, sync, link_id, link)
     return image is None
+
+
+def _drop_bases_of_loser(sync: Sync, link: Link, side: int, values: Values) -> None:
+    """What the survivor has never had was not cleared by anybody: it is filled as at linking."""
+    for mapping in sync.mappings:
+        base = link.bases.get(mapping.key)
+        if base is not None and is_empty(values.get(mapping.fields[side])) and not is_empty(base[side]):
+            del link.bases[mapping.key]
 
 
 # ---------------------------------------------------------------- copied to the other side

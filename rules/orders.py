@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from rules.deletion import carry_on_deletion
 from rules.draft import Draft
+from rules.echoes import end_create
 from rules.entry import judge
 from rules.events import Order
 from rules.initial import begin_read, carry_on_reading
 from rules.links import touch
 from rules.plan import Sync, compile_connection
-from rules.records import end_create
 from rules.seats import place_of
 from rules.state import Link, SyncState, parts
 from rules.work import CONFIRM, PART, run, start
@@ -40,9 +40,7 @@ def order(draft: Draft, event: Order) -> None:
 
 def _syncs(draft: Draft, event: Order) -> list[Sync]:
     return [
-        sync
-        for name, sync in draft.rules.syncs.items()
-        if event.sync in (None, name) and not draft.is_forgotten(name)
+        sync for name, sync in draft.rules.syncs.items() if event.sync in (None, name) and not draft.is_forgotten(name)
     ]
 
 

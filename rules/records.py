@@ -5,14 +5,13 @@ from __future__ import annotations
 from rules.catalog import Value
 from rules.deletion import delete, merge_records
 from rules.draft import Draft, Place
+from rules.echoes import adopt
 from rules.entry import judge
 from rules.events import Row
-from rules.links import paired, touch
+from rules.links import touch
 from rules.plan import Sync
-from rules.seats import leave, place_of, seat_record
-from rules.sending import read_token
-from rules.state import Image, Link, ReadState, Seat, Values
-from rules.values import is_empty
+from rules.seats import place_of
+from rules.state import Image, ReadState, Seat, Values
 from rules.version import Version
 
 Reading = tuple[str, str]  # the sync and its full read, of which a row is part
@@ -41,12 +40,16 @@ def _take_in(draft: Draft, place: Place, image: Image | None, row: Row, reading:
         return True
     if image is not None and not _is_newer(row.version, image):
         _seen(draft, uses, place, image, reading)
+        if row.token is not None:
+            adopt(draft, place, row.token, row.values)
         return True
     values: Values = row.values
     if image is not None and not image.gone and not image.partial:
         if len(values) < len(image.values):
             values = {**image.values, **values}
-        if image.values == values and not row.token and not row.pairs:
+        if image.values == values and not row.pairs:
+            if row.token is not None:
+                adopt(draft, place, row.token, values)
             _seen(draft, uses, place, image, reading)
             return True
     elif len(values) < len(uses[0][0].sides[uses[0][1]].object.fields):
@@ -100,7 +103,7 @@ def store(
         _mark_read(draft, sync, place[0], seat, reading)
     draft.save_image(place, image)
     if token is not None:
-        _adopt(draft, place, token)
+        adopt(draft, place, token, values)
     for sync, side in uses:
         seat = image.seats[sync.name]
         if seat.link is None:
@@ -151,13 +154,11 @@ def _seen(
 
 
 def _mark_read(draft: Draft, sync: Sync, account: str, seat: Seat, reading: Reading | None) -> bool:
-    """Notes that a page of the last read holds the record, or that the log or an answer speaks of it since that began."""
-    if reading is not None and reading[0] != sync.name:
-        return False
+    """Notes that a page of the last read holds the record, or that the log, an answer or another read speaks of it since that began."""
     read = draft.sync(sync.name).reads.get(account)
     if read is None or seat.read == read.id:
         return False
-    mark = f"{read.id}?" if reading is None else read.id
+    mark = read.id if reading is not None and reading[1] == read.id else f"{read.id}?"
     was, seat.read = seat.read, mark
     return was != mark
 
@@ -176,111 +177,6 @@ def _is_refuted(draft: Draft, uses: tuple[tuple[Sync, int], ...], account: str, 
         if read is not None and read.done and read.began is not None and not version.newer_than(read.began):
             return True
     return False
-
-
-# ---------------------------------------------------------------- created by us
-
-
-def _adopt(draft: Draft, place: Place, token: str) -> None:
-    """Our own create came by in the log before its answer: the record is the one that the link awaits."""
-    named = read_token(token)
-    sync = None if named is None else draft.rules.syncs.get(named[0])
-    if named is None or sync is None:
-        return
-    link = draft.link(sync.name, named[1])
-    if link is None or link.birth != named[2] or link.flight is None or link.flight.token != token:
-        return
-    own = sync.sides[link.flight.side]
-    image = draft.image(*place)
-    if link.flight.op == "create" and (own.account, own.object.name) == place[:2] and image is not None:
-        seat = image.seats.get(sync.name)
-        if seat is None or seat.link in (None, named[1]):
-            complete_create(draft, sync, named[1], link, place[2], image.values)
-
-
-def complete_create(
-    draft: Draft, sync: Sync, link_id: str, link: Link, record_id: str, stored: dict[str, Value]
-) -> None:
-    """A create is done: the record has its id, and the values as stored are the base of its side."""
-    flight, state = link.flight, draft.sync(sync.name)
-    assert flight is not None
-    side, old_id = flight.side, link.ids[flight.side]
-    end_create(draft, sync, link)
-    link.restoring = None
-    if old_id is not None and not link.gone[side]:
-        # What was being restored has come back under its old id: the new one is a record like any other.
-        touch(draft, sync, link_id, link)
-        return
-    if old_id is not None and old_id != record_id:
-        leave(draft, sync, side, link)
-        _hand_over(draft, sync, side, old_id, record_id)
-    image = draft.image(*place_of(sync, side, record_id))
-    link.gone[side] = image is not None and image.gone
-    if not link.gone[1 - side]:
-        link.merged, link.doomed = None, False
-    link.refusals = [refusal for refusal in link.refusals if refusal.field is not None]
-    seat_record(draft, sync, side, record_id, link_id, link)
-    if old_id is not None:
-        _drop_lost_bases(sync, link, side, flight.values)
-    settle_bases(sync, link, side, flight.values, flight.sources, stored)
-    if state.stage != "live":
-        state.created += 1
-    paired(draft, sync, link_id, link)
-
-
-def end_create(draft: Draft, sync: Sync, link: Link) -> None:
-    """What became of a create is known: what waited for that is looked at again at the end of the event."""
-    flight = link.flight
-    if flight is None:
-        return
-    link.flight = None
-    source = link.ids[1 - flight.side]
-    if flight.op == "create":
-        if source is not None:
-            draft.stir(*place_of(sync, 1 - flight.side, source))
-        if flight.blind:
-            own = sync.sides[flight.side]
-            draft.free(own.account, own.object.name)
-
-
-def _hand_over(draft: Draft, sync: Sync, side: int, old_id: str, new_id: str) -> None:
-    """A restored record goes on under its new id in the other syncs too: there it would be created a second time."""
-    place = place_of(sync, side, old_id)
-    old, new = draft.image(*place), draft.image(*place_of(sync, side, new_id))
-    if old is None or not old.gone or new is None:
-        return
-    for name, seat in list(old.seats.items()):
-        other = draft.rules.syncs.get(name)
-        link = None if other is None or seat.link is None else draft.link(name, seat.link)
-        taken = new.seats.get(name)
-        if other is None or seat.link is None or link is None or link.flight is not None:
-            continue
-        if not link.gone[seat.side] or (taken is not None and taken.link is not None):
-            continue
-        leave(draft, other, seat.side, link)
-        link.gone[seat.side], link.refusals, link.restoring, link.doomed = False, [], None, False
-        seat_record(draft, other, seat.side, new_id, seat.link, link)
-        draft.note(name, seat.link, "restored", note=f"by the sync {sync.name}")
-        paired(draft, other, seat.link, link)
-
-
-def _drop_lost_bases(sync: Sync, link: Link, side: int, written: Values) -> None:
-    """A value that could not be restored was not cleared by anybody: its field is merged as at linking."""
-    for mapping in sync.mappings:
-        base = link.bases.get(mapping.key)
-        if base is not None and mapping.fields[side] not in written and not is_empty(base[side]):
-            del link.bases[mapping.key]
-
-
-def settle_bases(
-    sync: Sync, link: Link, side: int, written: dict[str, Value], sources: dict[str, Value], stored: dict[str, Value]
-) -> None:
-    """What was written is agreed: the source's values as they were sent, the target's as they were stored."""
-    for mapping in sync.mappings:
-        source_field, field = mapping.fields[1 - side], mapping.fields[side]
-        if field in written and source_field in sources:
-            source, target = sources[source_field], stored.get(field)
-            link.bases[mapping.key] = (target, source) if side == 0 else (source, target)
 
 
 # ---------------------------------------------------------------- another id

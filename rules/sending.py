@@ -49,11 +49,11 @@ def digest_of_field(field: str, side: int, value: Value) -> str:
     return digest("field", field, side, value)
 
 
-def read_token(token: str) -> tuple[str, str, str] | None:
-    """Sync, link and birth out of a token of ours, `sync/link/birth/sequence/digest`; None of another's."""
+def read_token(token: str) -> tuple[str, str, str, int] | None:
+    """Sync, link, birth and sequence out of a token of ours, `sync/link/birth/sequence/digest`; None of another's."""
     sync, _, rest = token.partition("/")
     pieces = rest.rsplit("/", 3)
-    return (sync, pieces[0], pieces[1]) if len(pieces) == 4 and pieces[2].isdigit() else None
+    return (sync, pieces[0], pieces[1], int(pieces[2])) if len(pieces) == 4 and pieces[2].isdigit() else None
 
 
 def call_for(draft: Draft, sync: Sync, link: Link) -> int:

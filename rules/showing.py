@@ -81,7 +81,7 @@ def _show_seat(draft: Draft, rows: Rows, ended: dict[tuple[str, str], None], syn
         ended[sync_name, name + "~" * shown[1]] = None
     if alone is None or image is None or sync is None:
         return
-    alone.aside = alone.aside or draft.sync(sync_name).moved and draft.link(sync_name, name) is not None
+    alone.aside = alone.aside or (draft.sync(sync_name).moved and draft.link(sync_name, name) is not None)
     side = sync.sides[alone.side]
     hint = None if alone.category is None else remedy(sync, alone.status, alone.category, alone.message)
     sides = {place[0]: Side(place[2], _shown(image.values, side.mapped))}

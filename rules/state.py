@@ -115,6 +115,9 @@ class Link(msgspec.Struct, array_like=True):
     touched: float = 0.0  # when the oldest change that is still on its way was committed
     merged: str | None = None  # the survivor: the record that is gone was merged into it
     doomed: bool = False  # the deletion goes on to the other side
+    unsure: tuple[int, list[str]] | None = (
+        None  # a command, and the mappings of which its answer told other values than were written
+    )
     unexplained: int = 0  # conflicts in a row that showed no difference
 
 

@@ -348,6 +348,19 @@ def test_restore_of_all_creates_each_once_however_often_it_is_asked(side: str) -
     assert {row.status for row in world.rows().values()} == {"in_sync"}
 
 
+def test_an_edit_that_had_not_travelled_before_the_deletion_travels_after_the_restore() -> None:
+    world = linked()
+    world.left.edit("1", phone="unseen")
+    world.left.delete("1")
+    world.take("crm")
+    world.commands.clear()
+    world.clock(301)
+    world.order("restore", into="crm")
+    world.settle()
+    assert world.left.records["2"]["phone"] == "unseen"
+    assert world.right.records["1"]["tel"] == "unseen"
+
+
 def test_restore_named_by_its_counterpart_does_the_same() -> None:
     world = linked()
     world.right.delete("1")

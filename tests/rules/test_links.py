@@ -198,6 +198,38 @@ def test_an_answer_to_an_earlier_link_of_the_same_name_is_not_taken_for_its_own(
     assert world.stands("crm", "1") == ("in_sync", None)
 
 
+@pytest.mark.parametrize("first", ["answer", "echo"])
+@pytest.mark.parametrize("op", ["create", "update"])
+def test_an_edit_right_after_our_write_is_not_lost_when_the_command_is_answered_once_more(first: str, op: str) -> None:
+    world = people().start()
+    world.left.create(email="a@x.io", name="Ann")
+    if op == "update":
+        world.settle()
+        world.left.edit("1", name="Anna")
+    world.take("crm")
+    order = world.commands[0]
+    world.deliver()
+    world.inbox.clear()  # whoever did it ended before he could say so
+    world.right.edit("1", full_name="edited")
+    world.commands.append(order)  # it is delivered again, and answered with the record as it stands
+    world.deliver()
+    if first == "echo":
+        world.capture("shop")
+        world.inbox.rotate(1)
+    world.settle()
+    assert (world.left.records["1"]["name"], world.right.records["1"]["full_name"]) == ("edited", "edited")
+
+
+def test_the_echo_of_an_update_is_as_good_as_its_answer() -> None:
+    world = linked()
+    world.left.edit("1", name="Anna")
+    world.take("crm")
+    world.deliver()
+    world.inbox.clear()  # the answer is lost
+    world.settle()
+    assert world.stands("crm", "1") == ("in_sync", None)
+
+
 # ---------------------------------------------------------------- no answer, account down
 
 

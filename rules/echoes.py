@@ -1,0 +1,148 @@
+"""Our own writes, as answers and the log tell of them: what was created is seated, what was written becomes the base of its side.
+
+An echo is recognised by its token where the connector leaves one; without a token by its content, which no longer differs from the bases.
+"""
+
+from __future__ import annotations
+
+from rules.catalog import Value
+from rules.draft import Draft, Place
+from rules.links import paired, touch
+from rules.plan import Sync
+from rules.seats import leave, place_of, seat_record
+from rules.sending import read_token
+from rules.state import Flight, Link, Values
+from rules.values import is_empty
+
+
+def adopt(draft: Draft, place: Place, token: str, stored: Values) -> None:
+    """A write of ours comes by in the log, with what the app made of it: before its answer it is the answer, afterwards it may put that right."""
+    named = read_token(token)
+    sync = None if named is None else draft.rules.syncs.get(named[0])
+    if named is None or sync is None or draft.is_forgotten(sync.name):
+        return
+    link = draft.link(sync.name, named[1])
+    if link is None or link.birth != named[2]:
+        return
+    flight = link.flight
+    if flight is not None and flight.token == token:
+        own = sync.sides[flight.side]
+        if (own.account, own.object.name) != place[:2]:
+            return
+        if flight.op == "create":
+            _adopt_created(draft, sync, named[1], link, place, stored)
+        elif flight.op == "update":
+            link.flight = None
+            settle_bases(sync, link, flight, {**flight.values, **stored})
+            touch(draft, sync, named[1], link)
+    elif link.unsure is not None and link.unsure[0] == named[3]:
+        _make_sure(draft, sync, named[1], link, place, stored)
+
+
+def _adopt_created(draft: Draft, sync: Sync, link_id: str, link: Link, place: Place, stored: dict[str, Value]) -> None:
+    image = draft.image(*place)
+    seat = None if image is None else image.seats.get(sync.name)
+    if image is not None and (seat is None or seat.link in (None, link_id)):
+        complete_create(draft, sync, link_id, link, place[2], stored)
+
+
+def _make_sure(draft: Draft, sync: Sync, link_id: str, link: Link, place: Place, stored: dict[str, Value]) -> None:
+    """The answer told of other values than were written; the log tells whether the app had made them, or somebody later."""
+    assert link.unsure is not None
+    side, keys, link.unsure = sync.side_of(place[0]), link.unsure[1], None
+    for mapping in sync.mappings:
+        field, base = mapping.fields[side], link.bases.get(mapping.key)
+        if mapping.key in keys and base is not None and field in stored:
+            link.bases[mapping.key] = (stored[field], base[1]) if side == 0 else (base[0], stored[field])
+    touch(draft, sync, link_id, link)
+
+
+def complete_create(
+    draft: Draft, sync: Sync, link_id: str, link: Link, record_id: str, stored: dict[str, Value]
+) -> None:
+    """A create is done: the record has its id, and the values as stored are the base of its side."""
+    flight, state = link.flight, draft.sync(sync.name)
+    assert flight is not None
+    side, old_id = flight.side, link.ids[flight.side]
+    end_create(draft, sync, link)
+    link.restoring = None
+    if old_id is not None and not link.gone[side]:
+        # What was being restored has come back under its old id: the new one is a record like any other.
+        touch(draft, sync, link_id, link)
+        return
+    if old_id is not None and old_id != record_id:
+        leave(draft, sync, side, link)
+        _hand_over(draft, sync, side, old_id, record_id)
+    image = draft.image(*place_of(sync, side, record_id))
+    link.gone[side] = image is not None and image.gone
+    if not link.gone[1 - side]:
+        link.merged, link.doomed = None, False
+    link.refusals = [refusal for refusal in link.refusals if refusal.field is not None]
+    seat_record(draft, sync, side, record_id, link_id, link)
+    if old_id is not None:
+        _drop_lost_bases(sync, link, side, flight.values)
+    settle_bases(sync, link, flight, stored)
+    if state.stage != "live":
+        state.created += 1
+    paired(draft, sync, link_id, link)
+
+
+def end_create(draft: Draft, sync: Sync, link: Link) -> None:
+    """What became of a create is known: what waited for that is looked at again at the end of the event."""
+    flight = link.flight
+    if flight is None:
+        return
+    link.flight = None
+    source = link.ids[1 - flight.side]
+    if flight.op == "create":
+        if source is not None:
+            draft.stir(*place_of(sync, 1 - flight.side, source))
+        if flight.blind:
+            own = sync.sides[flight.side]
+            draft.free(own.account, own.object.name)
+
+
+def _hand_over(draft: Draft, sync: Sync, side: int, old_id: str, new_id: str) -> None:
+    """A restored record goes on under its new id in the other syncs too: there it would be created a second time."""
+    place = place_of(sync, side, old_id)
+    old, new = draft.image(*place), draft.image(*place_of(sync, side, new_id))
+    if old is None or not old.gone or new is None:
+        return
+    for name, seat in list(old.seats.items()):
+        other = draft.rules.syncs.get(name)
+        link = None if other is None or seat.link is None else draft.link(name, seat.link)
+        taken = new.seats.get(name)
+        if other is None or seat.link is None or link is None or link.flight is not None:
+            continue
+        if not link.gone[seat.side] or (taken is not None and taken.link is not None):
+            continue
+        leave(draft, other, seat.side, link)
+        link.gone[seat.side], link.refusals, link.restoring, link.doomed = False, [], None, False
+        seat_record(draft, other, seat.side, new_id, seat.link, link)
+        draft.note(name, seat.link, "restored", note=f"by the sync {sync.name}")
+        paired(draft, other, seat.link, link)
+
+
+def _drop_lost_bases(sync: Sync, link: Link, side: int, written: Values) -> None:
+    """A value that could not be restored was not cleared by anybody: its field is merged as at linking."""
+    for mapping in sync.mappings:
+        base = link.bases.get(mapping.key)
+        if base is not None and mapping.fields[side] not in written and not is_empty(base[side]):
+            del link.bases[mapping.key]
+
+
+def settle_bases(sync: Sync, link: Link, flight: Flight, stored: Values) -> None:
+    """What was written is agreed: the source's values as they were sent, the target's as they were stored.
+
+    Stored may mean: as they stand by now, where the command had been done before and is answered again. Values that differ from those written are
+    therefore not sure until the log has told.
+    """
+    side, unsure = flight.side, []
+    for mapping in sync.mappings:
+        source_field, field = mapping.fields[1 - side], mapping.fields[side]
+        if field in flight.values and source_field in flight.sources:
+            source, target = flight.sources[source_field], stored.get(field)
+            link.bases[mapping.key] = (target, source) if side == 0 else (source, target)
+            if target != flight.values[field]:
+                unsure.append(mapping.key)
+    link.unsure = (flight.sequence, unsure) if unsure and sync.sides[side].object.capabilities.tokens else None
