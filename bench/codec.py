@@ -10,7 +10,19 @@ from collections.abc import Callable
 from functools import partial
 
 from rules.catalog import Value
-from rules.events import Answer, Captured, Command, Commands, Results, Row, Side, StatusRow
+from rules.events import (
+    Answer,
+    Captured,
+    Clock,
+    Command,
+    Commands,
+    FieldChange,
+    HistoryRow,
+    Results,
+    Row,
+    Side,
+    StatusRow,
+)
 from rules.version import Version
 from schemas import History, Message, decode, encode, encode_change, head
 
@@ -93,8 +105,15 @@ def main() -> None:
         f"status     {len(data):6} bytes a row   encode {measured(lambda: encode(status), 1):5.1f} us"
         f"   decode {measured(lambda: decode(data), 1):5.1f} us"
     )
-    history = History("crm~shop", ())
-    print(f"smallest   {len(encode(history)):6} bytes         encode {measured(lambda: encode(history), 1):5.1f} us")
+    changes = tuple(FieldChange("shop", name, None, value, "fill") for name, value in values().items())
+    history = History("crm~shop", (HistoryRow("contacts", "crm:17", "created", "page crm:17", 1.7e9, changes),) * ROWS)
+    data = encode(history)
+    print(
+        f"history    {len(data) / ROWS:6.0f} bytes a row   encode {measured(lambda: encode(history), ROWS):5.1f} us"
+        f"   decode {measured(lambda: decode(data), ROWS):5.1f} us"
+    )
+    clock = Clock()
+    print(f"smallest   {len(encode(clock)):6} bytes         encode {measured(lambda: encode(clock), 1):5.1f} us")
 
 
 if __name__ == "__main__":
