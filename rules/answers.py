@@ -200,9 +200,15 @@ def _is_taken(draft: Draft, sync: Sync, answer: Answer, link: Link, image: Image
     named = other if rival is None else claimant
     refusal = Refusal(digest_of_flight(link, flight), "duplicate", message, None, named)
     end_create(draft, sync, link)
-    link.refusals = [refusal]
+    _refuse(link, flight, refusal)
     touch(draft, sync, answer.link, link)
     return True
+
+
+def _refuse(link: Link, flight: Flight, refusal: Refusal) -> None:
+    """Keeps a refusal beside those that still hold: of an update all that the last merge met again, of a create what concerns single fields."""
+    kept = [one for one in link.refusals if one.digest != refusal.digest and (flight.op == "update" or one.field)]
+    link.refusals = [*kept, refusal]
 
 
 # ---------------------------------------------------------------- not done
@@ -235,7 +241,7 @@ def _conflict(draft: Draft, sync: Sync, answer: Answer, link: Link) -> None:
         if link.unexplained > UNEXPLAINED:
             link.unexplained = 0
             message = f"{sync.sides[flight.side].account} says that the record has changed, but shows it as it was"
-            link.refusals = [Refusal(digest_of_flight(link, flight), "unknown", answer.message or message)]
+            _refuse(link, flight, Refusal(digest_of_flight(link, flight), "unknown", answer.message or message))
     touch(draft, sync, answer.link, link)
 
 
@@ -272,9 +278,7 @@ def _rejected(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Resul
         where = f"{event.account}.{answer.field}" if answer.field else event.account
         refusal = Refusal(digest_of_flight(link, flight), category, f"{where}: {message}", None, other)
     end_create(draft, sync, link)
-    # What was refused before still is: of an update all that the last merge met again, of a create what concerns other fields.
-    kept = [one for one in link.refusals if one.digest != refusal.digest and (flight.op == "update" or one.field)]
-    link.refusals = [*kept, refusal]
+    _refuse(link, flight, refusal)
     draft.note(sync.name, answer.link, "refused", note=refusal.message)
     touch(draft, sync, answer.link, link)
 

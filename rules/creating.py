@@ -19,7 +19,7 @@ def adopt_known(draft: Draft, sync: Sync, link_id: str, link: Link) -> bool:
     """Takes what another sync of the same objects has created meanwhile; whether the link is complete now."""
     target = 0 if link.ids[0] is None else 1
     image = side_image(draft, sync, link, 1 - target)
-    known = None if image is None else known_free(draft, sync, 1 - target, image)
+    known = None if image is None else known_free(draft, sync, 1 - target, link.ids[1 - target] or "", image)
     if known is None:
         return False
     seat_record(draft, sync, target, known, link_id, link)

@@ -75,7 +75,7 @@ def best_candidate(
 ) -> Candidate | None:
     """The record of the other side to pair with: one that is known to be it; by identifiers in order, the oldest first; else one that is taken."""
     taken: Candidate | None = None
-    for known in _known(draft, sync, image):
+    for known in _known(draft, sync, record_id, image):
         found = candidate(draft, sync, side, known, entered=entered)
         if found is not None and found.found is not Found.TAKEN:
             return found
@@ -95,23 +95,25 @@ def best_candidate(
     return taken
 
 
-def known_free(draft: Draft, sync: Sync, side: int, image: Image) -> str | None:
+def known_free(draft: Draft, sync: Sync, side: int, record_id: str, image: Image) -> str | None:
     """A record of the other side without a link that is known, without any identifier, to be the counterpart of one that has entered."""
-    for known in _known(draft, sync, image):
+    for known in _known(draft, sync, record_id, image):
         found = candidate(draft, sync, side, known, entered=True)
         if found is not None and found.found is Found.FREE:
             return found.id
     return None
 
 
-def _known(draft: Draft, sync: Sync, image: Image) -> Iterator[str]:
+def _known(draft: Draft, sync: Sync, record_id: str, image: Image) -> Iterator[str]:
     """Ids of the other side's records with which the accounts, or other syncs of the same two objects, pair it."""
-    if image.pairs:
-        seat = image.seats[sync.name]
-        other = sync.sides[1 - seat.side]
-        for _, account, object_name, record_id in image.pairs:
+    if draft.sync(sync.name).remembers:
+        side = image.seats[sync.name].side
+        own, other = sync.sides[side], sync.sides[1 - side]
+        for _, account, object_name, paired in image.pairs:
             if (account, object_name) == (other.account, other.object.name):
-                yield record_id
+                yield paired
+        for key in draft.scan(f"p{sync.name}\0{own.account}\0{own.object.name}\0{record_id}\0".encode()):
+            yield key.rpartition(b"\0")[2].decode()
     for name in draft.rules.peers[sync.name]:
         peer = image.seats.get(name)
         link = None if peer is None or peer.link is None else draft.link(name, peer.link)

@@ -90,6 +90,8 @@ def store(
             image.age = ""
         image.version, image.values, image.gone, image.partial = version, values, False, False
         image.pairs = pairs or image.pairs
+    for sync, _ in uses if pairs else ():
+        draft.sync(sync.name).remembers = True
     if not image.age:
         image.age = uses[0][0].sides[uses[0][1]].age(place[2], values)
     blind = not uses[0][0].sides[uses[0][1]].object.capabilities.tokens

@@ -12,6 +12,7 @@ state entry each, live on the disk only, and are made again by `index_changes` w
 | `i sync side identifier value age id`     | index: records by identifier, the oldest first                     |
 | `u sync side age id`                      | index: records without a link, the oldest first                    |
 | `q sync side id`                          | index: records without a link whose account remembers a pair       |
+| `p sync account object id other`          | index: the same, by the record that it is paired with              |
 | `t account object id`                     | index: deleted records that no link needs                          |
 | `h sync turn key`                         | index: records and links that wait for an answer to another's      |
 | `b sync side offset id`                   | index: records that wait for creates that leave no token           |
@@ -164,6 +165,7 @@ class SyncState(msgspec.Struct, omit_defaults=True):
     deletes: dict[int, int] = {}  # minute: deletions copied in it
     resent: float = 0.0  # when commands without an answer were last looked for
     swept: float = 0.0  # when forgotten records were last looked through
+    remembers: bool = False  # an account has told of a pair that it remembers
     moved: bool = False  # a link no longer holds the record that it is named after
     changed: bool = False  # since its row was last published
 
@@ -274,6 +276,8 @@ def image_indexes(account: str, object: str, record_id: str, image: Image) -> fr
             entries.add(f"u{sync}\0{seat.side}\0{tail}".encode())
             if image.pairs:
                 entries.add(f"q{sync}\0{seat.side}\0{record_id}".encode())
+                for _, other_account, other_object, other_id in image.pairs:
+                    entries.add(f"p{sync}\0{other_account}\0{other_object}\0{other_id}\0{record_id}".encode())
             if seat.other:
                 entries.add(f"o{_named(seat.other)}\0{sync}\0{account}:{record_id}".encode())
             if seat.turn:

@@ -490,6 +490,21 @@ def test_a_required_mapping_holds_a_record_back_as_a_required_field_does() -> No
     assert world.stands("crm", "1") == ("failing", "missing_required")
 
 
+def test_a_create_that_is_refused_a_field_and_meets_a_record_of_another_link_comes_to_rest() -> None:
+    world = people()
+    world.left.create(email="a@x.io")
+    world.start()
+    world.right.refuse = lambda command, stored: (
+        ("invalid_value", "too rude", "full_name") if "full_name" in command.values else None
+    )
+    world.left.edit("1", email="b@x.io")
+    world.take("crm")
+    world.commands.clear()  # the shop still has a@x.io
+    world.left.create(email="a@x.io", name="Rude")
+    world.settle(200)
+    assert world.stands("crm", "2") == ("failing", "duplicate")
+
+
 def test_the_targets_own_unique_rule_is_a_duplicate_tried_again_when_the_record_in_its_way_changes() -> None:
     world = people()
     world.right.unique = ("tel",)

@@ -228,6 +228,21 @@ def test_a_remembered_pair_goes_before_an_identifier() -> None:
     assert ("1", "2") in pairs(world)
 
 
+@pytest.mark.parametrize("who", ["crm", "shop"])
+def test_a_pair_that_the_other_account_remembers_is_found_when_a_record_enters_later(who: str) -> None:
+    world = people()
+    world.left.create(name="Ann")
+    world.right.create(full_name="Other")
+    (world.left if who == "crm" else world.right).pairs["1"] = (
+        ("people", "shop", "customers", "1") if who == "crm" else ("people", "crm", "contacts", "1")
+    )
+    world.start()
+    assert pairs(world) == []
+    world.left.edit("1", email="a@x.io")
+    world.settle()
+    assert pairs(world) == [("1", "1")]
+
+
 def test_a_remembered_pair_of_which_neither_enters_is_not_linked() -> None:
     world = deals(direction="to shop", filters={"crm": [{"field": "phone", "op": "eq", "value": "ES"}]})
     world.left.create(name="Deal")
