@@ -1,0 +1,118 @@
+"""What a decision costs: µs a record for each step of a first sync into an empty side. `python -m bench.rules [RECORDS]`.
+
+The pure core alone, on a sorted map in memory: no Kafka, no disk.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import json
+import pstats
+import sys
+import time
+from collections.abc import Callable
+
+from bench.throughput import PAIRS, SYNC
+from rules.catalog import Field, FieldType, Kind, Object
+from rules.decide import Decision, Envelope, decide
+from rules.events import Answer, Captured, Commands, Event, Order, ReadDone, ReadRequest, Results, Row, Tick
+from rules.plan import connection_documents
+from rules.state import decode_sync, sync_key
+from rules.version import Version
+from tests.rules.world import MemoryView
+
+WHOLE = ("id", "points", "no", "score", "number")
+
+
+def an_object(name: str, key: str, fields: list[str]) -> Object:
+    """An object whose key is an integer."""
+    found = tuple(
+        Field(one, FieldType(Kind.INTEGER if one in WHOLE else Kind.TEXT), nullable=one != key) for one in fields
+    )
+    return Object(name, found, (key,))
+
+
+class Core:
+    """A connection's state, and what each step has cost."""
+
+    def __init__(self) -> None:
+        self.view, self.offset = MemoryView(), 0
+        self.seconds: dict[str, float] = {}
+
+    def take(self, step: str, event: Event) -> Decision:
+        """Decides and keeps; the time of the decision alone counts."""
+        began = time.perf_counter()
+        decision = decide(self.view, event, Envelope("left~right", self.offset, 1e9 + self.offset))
+        self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - began
+        self.offset += 1
+        for key, value in [*decision.state.items(), *decision.indexes.items()]:
+            if value is None:
+                self.view.entries.pop(key, None)
+            else:
+                self.view.entries[key] = value
+        return decision
+
+
+def run(records: int) -> dict[str, float]:
+    """One first sync; the seconds of each step."""
+    core = Core()
+    objects = {
+        "left": {"people": an_object("people", "id", [left for left, _ in PAIRS])},
+        "right": {"persons": an_object("persons", "no", ["no", *(right for _, right in PAIRS)])},
+    }
+    (document,) = connection_documents({"syncs": {"people": SYNC}}, objects, (), 1).values()
+    order = Order("o", "apply", None, (), {"version": "1", "document": json.dumps(document)})
+    asked = [one for one in core.take("apply", order).orders if isinstance(one, ReadRequest)]
+    read = asked[0].read
+    for start in range(0, records, 500):
+        rows = tuple(
+            Row(str(n), {left: n if left in WHOLE else f"{left}{n}@example.org" for left, _ in PAIRS}, Version(5))
+            for n in range(start, min(start + 500, records))
+        )
+        core.take("page read", Captured("left", "people", rows, read))
+    core.take("apply", ReadDone("right", "persons", read))
+    decision = core.take("apply", ReadDone("left", "people", read))
+    ticks, batches = list(decision.ticks), list[Commands]()
+    while ticks:
+        decision = core.take("create", ticks.pop(0))
+        ticks += [tick for tick in decision.ticks if isinstance(tick, Tick)]
+        batches += [one for one in decision.orders if isinstance(one, Commands)]
+    number = 0
+    for batch in batches:
+        answers = []
+        for command in batch.commands:
+            number += 1
+            stored = {"no": number, **command.values}
+            head = (command.sync, command.link, command.sequence)
+            answers.append(Answer(*head, "applied", str(number), stored, Version(100 + number)))
+        core.take("answer", Results("right", "persons", tuple(answers)))
+        rows = tuple(
+            Row(a.id or "", dict(a.values or {}), Version(10_000_000 + int(a.id or 0)), token=command.token)
+            for a, command in zip(answers, batch.commands, strict=True)
+        )
+        core.take("echo", Captured("right", "persons", rows))
+    state = decode_sync(core.view.entries[sync_key("people")])
+    assert state.counts.get("in_sync") == records, state
+    return core.seconds
+
+
+def main(records: int, profiled: Callable[[], object] | None = None) -> int:
+    """Prints the cost of each step."""
+    run(1000)
+    best: dict[str, float] = {}
+    for _ in range(3):
+        for step, seconds in run(records).items():
+            best[step] = min(best.get(step, seconds), seconds)
+    best.pop("apply")
+    for step, seconds in best.items():
+        print(f"{step:12}{seconds / records * 1e6:8.1f} us a record")
+    print(f"rules: {sum(best.values()) / records * 1e6:.0f} us a record of {len(PAIRS)} fields for a whole first sync")
+    return 0
+
+
+if __name__ == "__main__":
+    if "--profile" in sys.argv:
+        profile = cProfile.Profile()
+        profile.runcall(run, 10_000)
+        pstats.Stats(profile).sort_stats("tottime").print_stats(35)
+    raise SystemExit(main(int(sys.argv[1]) if sys.argv[1:] and sys.argv[1].isdigit() else 10_000))
