@@ -10,7 +10,6 @@ import json
 import pstats
 import sys
 import time
-from collections.abc import Callable
 
 from bench.throughput import PAIRS, SYNC
 from rules.catalog import Field, FieldType, Kind, Object
@@ -96,7 +95,7 @@ def run(records: int) -> dict[str, float]:
     return core.seconds
 
 
-def main(records: int, profiled: Callable[[], object] | None = None) -> int:
+def main(records: int) -> int:
     """Prints the cost of each step."""
     run(1000)
     best: dict[str, float] = {}
