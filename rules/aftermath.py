@@ -5,13 +5,16 @@ Semantics section 2 (judged again when the link in its way changes), 5 (an assoc
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rules.deletion import copy_deletion
 from rules.draft import Draft, Place
 from rules.entry import judge
 from rules.links import touch
+from rules.matching import known_pairs
 from rules.plan import Sync
 from rules.seats import place_of, side_image
-from rules.state import Link, identifier_prefix
+from rules.state import Image, Link, identifier_prefix
 from rules.work import PART, SLICE, run, start
 
 FEW = 8  # records that are looked up one by one; of more, all that anything names are looked through
@@ -155,17 +158,25 @@ def _fill_place(draft: Draft, sync_name: str, link_id: str) -> None:
 
 def _judge_free(draft: Draft, sync: Sync, link: Link, side: int) -> None:
     image = side_image(draft, sync, link, 1 - side)
-    seat = None if image is None else image.seats.get(sync.name)
-    for number, value in enumerate(() if seat is None else seat.identifiers):
-        if value is None:
-            continue
-        for key in draft.scan(identifier_prefix(sync.name, side, number, value)):
-            place = place_of(sync, side, key.rpartition(b"\0")[2].decode())
-            other = draft.image(*place)
-            free = None if other is None else other.seats.get(sync.name)
-            if other is not None and free is not None and free.link is None:
-                judge(draft, sync, side, place, other)
-                return
+    if image is None or sync.name not in image.seats:
+        return
+    for record_id in _answering(draft, sync, link.ids[1 - side] or "", image):
+        place = place_of(sync, side, record_id)
+        other = draft.image(*place)
+        free = None if other is None or other.gone else other.seats.get(sync.name)
+        if other is not None and free is not None and free.link is None:
+            judge(draft, sync, side, place, other)
+            return
+
+
+def _answering(draft: Draft, sync: Sync, record_id: str, image: Image) -> Iterator[str]:
+    """The records of the other side that answer to one: those that are known to be its counterpart, then by its identifiers, the oldest first."""
+    yield from known_pairs(draft, sync, record_id, image)
+    seat = image.seats[sync.name]
+    for number, value in enumerate(seat.identifiers):
+        if value is not None:
+            for key in draft.scan(identifier_prefix(sync.name, 1 - seat.side, number, value)):
+                yield key.rpartition(b"\0")[2].decode()
 
 
 # ---------------------------------------------------------------- those that await the counterpart of a record

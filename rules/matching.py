@@ -75,7 +75,7 @@ def best_candidate(
 ) -> Candidate | None:
     """The record of the other side to pair with: one that is known to be it; by identifiers in order, the oldest first; else one that is taken."""
     taken: Candidate | None = None
-    for known in _known(draft, sync, record_id, image):
+    for known in known_pairs(draft, sync, record_id, image):
         found = candidate(draft, sync, side, known, entered=entered)
         if found is not None and found.found is not Found.TAKEN:
             return found
@@ -97,14 +97,14 @@ def best_candidate(
 
 def known_free(draft: Draft, sync: Sync, side: int, record_id: str, image: Image) -> str | None:
     """A record of the other side without a link that is known, without any identifier, to be the counterpart of one that has entered."""
-    for known in _known(draft, sync, record_id, image):
+    for known in known_pairs(draft, sync, record_id, image):
         found = candidate(draft, sync, side, known, entered=True)
         if found is not None and found.found is Found.FREE:
             return found.id
     return None
 
 
-def _known(draft: Draft, sync: Sync, record_id: str, image: Image) -> Iterator[str]:
+def known_pairs(draft: Draft, sync: Sync, record_id: str, image: Image) -> Iterator[str]:
     """Ids of the other side's records with which the accounts, or other syncs of the same two objects, pair it."""
     if draft.sync(sync.name).remembers:
         side = image.seats[sync.name].side

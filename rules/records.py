@@ -39,6 +39,10 @@ def _take_in(draft: Draft, place: Place, image: Image | None, row: Row, reading:
     if image is None and reading is None and _is_refuted(draft, uses, place[0], row.version):
         return True
     if image is not None and not _is_newer(row.version, image):
+        if row.pairs and not image.gone:
+            image.pairs = row.pairs  # the account remembers them whatever the record's version
+            _note_pairs(draft, uses)
+            draft.save_image(place, image)
         _seen(draft, uses, place, image, reading)
         if row.token is not None:
             adopt(draft, place, row.token, row.values)
@@ -90,8 +94,8 @@ def store(
             image.age = ""
         image.version, image.values, image.gone, image.partial = version, values, False, False
         image.pairs = pairs or image.pairs
-    for sync, _ in uses if pairs else ():
-        draft.sync(sync.name).remembers = True
+    if pairs:
+        _note_pairs(draft, uses)
     if not image.age:
         image.age = uses[0][0].sides[uses[0][1]].age(place[2], values)
     blind = not uses[0][0].sides[uses[0][1]].object.capabilities.tokens
@@ -114,6 +118,11 @@ def store(
             _tell_link(draft, sync, side, seat.link, committed_at)
     if changed:
         draft.stir(*place)
+
+
+def _note_pairs(draft: Draft, uses: tuple[tuple[Sync, int], ...]) -> None:
+    for sync, _ in uses:
+        draft.sync(sync.name).remembers = True
 
 
 def _tell_link(draft: Draft, sync: Sync, side: int, link_id: str, committed_at: float) -> None:
@@ -201,7 +210,7 @@ def _rename(draft: Draft, account: str, object_name: str, row: Row) -> None:
         moved = present  # a page, or an answer, told of it first
     if not moved.age and moved.values:
         moved.age = own.sides[side].age(row.id, moved.values)
-    draft.save_image(place, None)
+    draft.bury(place, Image(row.version, {}, "", {}))
     for name, seat in image.seats.items():
         told = moved.seats.get(name)
         seat.read = seat.read if told is None else told.read

@@ -243,6 +243,17 @@ def test_a_changed_id_keeps_the_link(side: str) -> None:
     assert (len(world.left.records), len(world.right.records)) == (1, 1)
 
 
+def test_a_change_from_before_its_id_was_changed_comes_again_and_brings_nothing_back() -> None:
+    world = linked()
+    world.left.edit("1", phone="7")
+    again = world.left.log[0][1]
+    world.left.renumber("1", "50")
+    world.settle()
+    world.inbox.append(Captured("crm", "contacts", (again,)))
+    world.settle()
+    assert len(world.rows()) == len(world.right.records) == 1
+
+
 def test_an_id_changed_while_a_command_is_on_its_way_loses_nothing() -> None:
     world = linked()
     world.left.edit("1", name="New")

@@ -133,6 +133,28 @@ def test_a_deletion_shows_in_both_and_one_restore_mends_both() -> None:
         assert len(world.left.records) == 1
 
 
+def test_a_record_that_the_other_sync_pairs_with_one_left_alone_takes_the_empty_place() -> None:
+    world = two()
+    world.left.create(email="a@x.io", name="Ann", notes="n")
+    world.start()
+    del world.document["syncs"]["notes"]
+    world.apply()
+    world.settle()
+    world.right.create(full_name="Bob", memo="m")  # people keeps it out: it has no mail
+    world.settle()
+    world.document["syncs"]["notes"] = NOTES
+    world.right.pairs = {"2": ("notes", "crm", "contacts", "1")}
+    world.apply()
+    world.settle()
+    assert world.of("crm", "1", "notes").sides["shop"].id == "2"
+    world.right.delete("1")
+    world.settle()
+    before = {key: row.status for key, row in world.rows().items()}
+    world.order("resync")
+    world.settle()
+    assert {key: row.status for key, row in world.rows().items()} == before
+
+
 def test_restored_by_both_at_once_it_is_one_record() -> None:
     world = two({**SYNC, **WITHOUT_IDENTIFIER})
     world.left.create(name="Ann", notes="n")
