@@ -12,6 +12,8 @@ from typing import Any
 
 from fastavro import schemaless_reader, schemaless_writer
 
+from rules.events import Captured, Commands, Results, StatusRow
+from schemas.batches import READ, Batch, Read, write_captured, write_commands, write_results, write_status
 from schemas.datums import UNPACK, Datum, head_of, pack, pack_change
 from schemas.messages import ChangeEvent, Head, Message, UndecodableError
 from schemas.registry import FRAME, Schema, known, own, record_name
@@ -23,14 +25,28 @@ _BAD_BYTES = (*_BAD_DATA, struct.error)
 
 def encode(message: Message) -> bytes:
     """The message in single-object encoding."""
-    return _write(record_name(type(message)), pack(message))
+    name = record_name(type(message))
+    match message:
+        case Captured():
+            return write_captured(own()[name].frame, message, head_of(message, 0, None, None, None))
+        case Commands():
+            return write_commands(own()[name].frame, message)
+        case Results():
+            return write_results(own()[name].frame, message)
+        case StatusRow():
+            return write_status(own()[name].frame, message)
+        case _:
+            return _write(name, pack(message))
 
 
 def encode_change(
     event: ChangeEvent, *, config: int, to: str | None = None, errand: str | None = None, resume: str | None = None
 ) -> bytes:
     """A change message: the event behind the head that route reads."""
-    return _write(record_name(type(event)), pack_change(event, head_of(event, config, to, errand, resume)))
+    name, front = record_name(type(event)), head_of(event, config, to, errand, resume)
+    if isinstance(event, Captured):
+        return write_captured(own()[name].frame, event, front)
+    return _write(name, pack_change(event, front))
 
 
 def _write(name: str, datum: Datum) -> bytes:
@@ -47,6 +63,8 @@ def decode(data: bytes) -> Message:
     unpack = UNPACK.get(schema.name)
     if unpack is None:
         raise UndecodableError(f"a {schema.name} is no message of this version of Tandem")
+    if schema.reader is None and (read := READ.get(schema.name)) is not None:
+        return _read_batch(data, read)
     datum, rest = _read(data, schema.writer, schema.reader)
     if rest:
         raise UndecodableError(f"{rest} bytes too many behind a {schema.name}")
@@ -54,6 +72,16 @@ def decode(data: bytes) -> Message:
         return unpack(datum)
     except _BAD_DATA as error:
         raise UndecodableError(f"no {schema.name}: {error!r}") from error
+
+
+def _read_batch(data: bytes, read: Read[Batch]) -> Message:
+    try:
+        message, end = read(data, FRAME)
+    except _BAD_BYTES as error:
+        raise UndecodableError(f"the bytes do not decode: {error!r}") from error
+    if end != len(data):
+        raise UndecodableError(f"{len(data) - end} bytes too many behind a {record_name(type(message))}")
+    return message
 
 
 def head(data: bytes) -> Head:

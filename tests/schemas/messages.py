@@ -54,17 +54,21 @@ CHANGE_EVENTS: st.SearchStrategy[Any] = st.one_of(
     st.builds(e.Marked, TEXT, TEXT),
     st.builds(e.AccountState, TEXT, st.booleans(), TEXT, st.booleans()),
 )
+WRITTEN_BY_HAND: st.SearchStrategy[Message] = st.one_of(
+    st.builds(e.Captured, TEXT, TEXT, ROWS, NAMES),
+    st.builds(e.Results, TEXT, TEXT, ANSWERS),
+    st.builds(e.Commands, TEXT, TEXT, TEXT, COMMANDS),
+    st.builds(e.StatusRow, TEXT, TEXT, NAMES, NAMES, NAMES, NAMES, SECONDS, SIDES),
+)
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
     CHANGE_EVENTS,
-    st.builds(e.Results, TEXT, TEXT, ANSWERS),
+    WRITTEN_BY_HAND,
     st.builds(e.Order, TEXT, TEXT, NAMES, TEXTS, st.dictionaries(TEXT, TEXT, max_size=2)),
     st.builds(e.Tick, TEXT, TEXT),
     st.builds(e.Clock),
-    st.builds(e.Commands, TEXT, TEXT, TEXT, COMMANDS),
     st.builds(e.ReadRequest, TEXT, TEXT, TEXT, TEXT, TEXT),
     st.builds(e.ReadRecords, TEXT, TEXT, TEXT, TEXTS),
     st.builds(e.SetMark, TEXT, TEXT),
-    st.builds(e.StatusRow, TEXT, TEXT, NAMES, NAMES, NAMES, NAMES, SECONDS, SIDES),
     st.builds(
         e.SyncRow,
         sync=TEXT,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from typing import Any, get_args
 
 import msgspec
 import pytest
+from fastavro import schemaless_reader, schemaless_writer
 from fastavro.schema import load_schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,10 +28,11 @@ from schemas import (
     encode_change,
     head,
 )
+from schemas.datums import UNPACK, pack
 from schemas.messages import CHANGE_EVENTS
 from schemas.registry import FOLDER, FRAME, MAGIC, fingerprint_of, own
 from tests.schemas.messages import CHANGE_EVENTS as EVENTS
-from tests.schemas.messages import MESSAGES, NAMES
+from tests.schemas.messages import MESSAGES, NAMES, WRITTEN_BY_HAND
 
 KINDS = get_args(Message)
 
@@ -90,6 +93,26 @@ def test_a_field_that_is_absent_is_not_one_that_is_null() -> None:
 def test_what_is_no_value_is_refused_when_it_is_encoded(value: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
         encode(e.Captured("crm", "contacts", (e.Row("1", {"a": value}, Version(1)),)))
+
+
+@given(WRITTEN_BY_HAND)
+@settings(max_examples=300)
+def test_what_is_written_by_hand_is_what_fastavro_writes_and_the_other_way_round(message: Message) -> None:
+    out = BytesIO()
+    schemaless_writer(out, own()[type(message).__name__].schema, pack(message))
+    data = encode(message)
+    assert data[FRAME:] == out.getvalue()
+    datum: Any = schemaless_reader(BytesIO(data[FRAME:]), own()[type(message).__name__].schema, None)
+    assert UNPACK[type(message).__name__](datum) == message
+
+
+def test_an_array_in_blocks_with_their_sizes_is_read_too() -> None:
+    """Other writers of our schemas may write so; fastavro and we do not."""
+    data = encode(e.Commands("c", "a", "o", ()))
+    assert data.endswith(b"\x00\x00")
+    # One shape, ["f"], in a block of -1 item (01) of 4 bytes (08); no commands.
+    shapes = b"\x01\x08" + b"\x02" + b"\x02f" + b"\x00" + b"\x00"
+    assert decode(data[:-2] + shapes + b"\x00") == e.Commands("c", "a", "o", ())
 
 
 # ---------------------------------------------------------------- bytes that are none
