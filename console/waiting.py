@@ -18,6 +18,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from console.applied import AppliedStore
 from console.errors import FailedError
 from console.kafka import telling, topics_of
 from console.orders import send_marks, waiting
@@ -34,19 +35,25 @@ from streams.topics import Topics
 GRACE_S = 30.0  # for an engine to begin to come up
 CLUSTER_GRACE_S = 10.0  # the same, where it may as well run elsewhere
 AGAIN_S = 10.0  # after which a mark without an answer is set again: a worker may have ended with it
+STOPPED_S = 3.0  # after which a sync that still shows as stopped is not waited for: it may just have been confirmed
 LOOK_S = 0.05
+# What one change sets off goes to and fro at most so often before the rules call it a loop (`rules.loops`). So after this
+# many rounds that still command something, it is what people have done since: a busy sync is waited for, too.
+ROUNDS = 12
 
 
 class Concerned(msgspec.Struct, frozen=True):
-    """The syncs to wait for: neither off nor stopped, with their accounts."""
+    """The syncs to wait for, which are not off, with their accounts; and those of them that have stopped, as far as is known."""
 
     syncs: Mapping[str, tuple[str, ...]]
+    stopped: frozenset[str]
 
     @classmethod
     def of(cls, service: Service, sync: str | None) -> Concerned:
         """Those of that name, or all, as they are now."""
         states = {name: service.status(name)["syncs"][0]["state"] for name in service.known(sync)}
-        return cls({name: service.between[name] for name, state in states.items() if state not in ("off", "stopped")})
+        syncs = {name: service.between[name] for name, state in states.items() if state != "off"}
+        return cls(syncs, frozenset(name for name in syncs if states[name] == "stopped"))
 
     @property
     def connections(self) -> set[str]:
@@ -81,9 +88,13 @@ class Waiter:
         broker = self._target.broker()
         with telling(broker):
             topics = await topics_of(broker, self._target.name)
+            await self._until_known(broker, topics)
             before: dict[str, int] | None = None
-            while (answers := await self._round(broker, topics)) != before:
-                before = answers
+            answers = await self._round(broker, topics)
+            for _ in range(ROUNDS):
+                if answers == before:
+                    break
+                before, answers = answers, await self._round(broker, topics)
         return sorted(answers)
 
     async def _until_up(self) -> asyncio.Task[None] | None:
@@ -120,21 +131,31 @@ class Waiter:
             await projection.catch_up()
         return asyncio.create_task(projection.run())
 
+    async def _until_known(self, broker: Broker, topics: Topics) -> None:
+        """Waits until the read model knows what has been applied last: whatever was switched on before must be waited for."""
+        async with AppliedStore(broker, topics) as store:
+            applied = store.current.version if store.current else 1
+        while True:
+            with Service.open(self._target.home) as service:
+                if service.configuration.get("version", 0) >= applied:
+                    return
+            await self._look_again("the read model is still being filled")
+
     async def _round(self, broker: Broker, topics: Topics) -> dict[str, int]:
         """Sends a mark and waits for its answers."""
         mark = f"wait-{secrets.token_hex(8)}"
-        sent_at = 0.0
+        began, sent_at = time.monotonic(), 0.0
         while True:
-            service = Service.open(self._target.home)
-            try:
+            with Service.open(self._target.home) as service:
                 concerned = Concerned.of(service, self._sync)
                 found = service.reader.answered(mark)
                 answers = {name: found[name] for name in concerned.syncs if name in found}
-                if len(answers) == len(concerned.syncs):
+                missing = concerned.syncs.keys() - answers.keys()
+                if time.monotonic() - began > STOPPED_S:
+                    missing -= concerned.stopped
+                if not missing:
                     return answers
-                outstanding = self._outstanding(service, [name for name in concerned.syncs if name not in answers])
-            finally:
-                service.close()
+                outstanding = self._outstanding(service, sorted(missing))
             if time.monotonic() - sent_at > AGAIN_S:
                 sent_at = time.monotonic()
                 orders = [(connection, waiting(mark, self._sync)) for connection in sorted(concerned.connections)]

@@ -167,9 +167,17 @@ class Engine:
         """The process ids of the workers that run now."""
         return [pid for pid in (one.get("pid") for one in self.described().get("workers", ())) if pid and alive(pid)]
 
+    def partitions(self) -> list[set[int]]:
+        """Per worker the partitions that it works on now, as it says in its log."""
+        found = []
+        for file in sorted((self.home / "logs").glob("worker-*.log")):
+            said = [json.loads(line) for line in file.read_text().splitlines() if '"worker_live"' in line]
+            found.append(set(json.loads(said[-1]["message"].partition("partitions ")[2])) if said else set())
+        return found
+
     def tail(self, lines: int = 40) -> str:
         """The end of the log of `up` and of its workers."""
-        files = [self.log, *sorted(self.home.glob("*.log")), *sorted(self.home.glob("workers/*/*.log"))]
+        files = [self.log, *sorted((self.home / "logs").glob("*"))]
         ends = {file.name: file.read_text(errors="replace").splitlines()[-lines:] for file in files if file.exists()}
         return "\n".join(line for name, end in ends.items() for line in (f"--- {name}", *end))
 
