@@ -29,6 +29,7 @@ class Service:
 
     def __init__(self, reader: Reader, running: Running | None) -> None:
         self.reader, self.running = reader, running
+        self.caught_up = False  # this command has just read all that the topics hold
 
     @classmethod
     def open(cls, home: Home) -> Service:

@@ -13,12 +13,13 @@ from console.applied import Applied, AppliedStore
 from console.applying import Proposal
 from console.context import Settings, TandemCommand, pass_settings
 from console.errors import FailedError
-from console.kafka import silence, telling, topics_of
+from console.kafka import silence, telling
 from console.orders import switch_sync
 from console.output import Output
 from console.rollout import proposed, roll_out, sound_catalogs
 from console.target import Target, installed_connectors
 from rules.config import Installation, json_schema
+from streams.topics import ensure_topics
 
 
 @click.command(
@@ -75,7 +76,7 @@ async def _apply(target: Target, installation: Installation, *, asks: bool) -> N
     catalogs = sound_catalogs(installation, await examine(installation, installation.accounts))
     broker = target.broker()
     with telling(broker):
-        topics = await topics_of(broker, installation.name)
+        topics = await ensure_topics(broker, installation.name, retention=installation.retention)
         async with AppliedStore(broker, topics) as store:
             proposal = proposed(store, installation, catalogs, keep_left=False)
             show_proposal(output, store.current, proposal)

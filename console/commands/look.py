@@ -86,7 +86,9 @@ def _status_cells(sync: Json) -> list[object]:
 def say_how_current(output: Output, service: Service) -> None:
     """Says from when the answer is, where nothing keeps it current."""
     as_of = service.as_of
-    if service.running is None and (as_of is None or time.time() - as_of > FRESH_S):
+    if service.caught_up:
+        return
+    if service.running is None:
         when = f"as of {local(as_of)}" if as_of else "not complete"
         output.note(f"The engine is not running; this is {when}.", style="yellow")
     elif as_of is None or time.time() - as_of > FRESH_S:
