@@ -11,9 +11,10 @@ from rules.deletion import copy_deletion
 from rules.draft import Draft, Place
 from rules.entry import judge
 from rules.links import touch
-from rules.matching import known_pairs
+from rules.matching import is_creating, known_pairs
 from rules.plan import Sync
-from rules.seats import place_of, side_image
+from rules.seats import dissolve, place_of, side_image
+from rules.sending import call_for, set_status
 from rules.state import Image, Link, identifier_prefix
 from rules.work import PART, SLICE, run, start
 
@@ -144,29 +145,42 @@ def _tell_peers(draft: Draft, places: list[Place]) -> None:
 
 
 def _fill_place(draft: Draft, sync_name: str, link_id: str) -> None:
-    """A link lacks a record: the oldest of that side that has its counterpart's identifier and no link is judged again; else the link goes on."""
+    """A link lacks a record: the oldest of that side that answers to its counterpart and has none itself is judged again; else the link goes on."""
     sync, link = draft.rules.syncs.get(sync_name), draft.link(sync_name, link_id)
     if sync is None or link is None:
         return
     lacking = [side for side in (0, 1) if link.gone[side] or link.ids[side] is None]
-    if len(lacking) == 1 and link.flight is None:
-        _judge_free(draft, sync, link, lacking[0])
+    if len(lacking) == 1 and link.flight is None and _waits_for_match(draft, sync, link, lacking[0]):
+        draft.save_link(sync_name, link_id, link)
+        return
     found = draft.link(sync_name, link_id)
     if found is not None and found.flight is None:
         touch(draft, sync, link_id, found)
 
 
-def _judge_free(draft: Draft, sync: Sync, link: Link, side: int) -> None:
+def _waits_for_match(draft: Draft, sync: Sync, link: Link, side: int) -> bool:
+    """Judges what may take the empty place; whether the link waits, since that is being created on the other side just now."""
     image = side_image(draft, sync, link, 1 - side)
-    if image is None or sync.name not in image.seats:
-        return
+    if image is None or sync.name not in image.seats or draft.is_idle(sync):
+        return False
     for record_id in _answering(draft, sync, link.ids[1 - side] or "", image):
         place = place_of(sync, side, record_id)
         other = draft.image(*place)
-        free = None if other is None or other.gone else other.seats.get(sync.name)
-        if other is not None and free is not None and free.link is None:
+        seat = None if other is None or other.gone else other.seats.get(sync.name)
+        if other is None or seat is None:
+            continue
+        rival = None if seat.link is None else draft.link(sync.name, seat.link)
+        if rival is not None and rival is not link and is_creating(rival, 1 - side):
+            named = f"{place[0]}:{record_id}"
+            call_for(draft, sync, link)
+            set_status(
+                draft, link, "pending", None, f"waits for the answer to the create of the counterpart of {named}", named
+            )
+            return True
+        if dissolve(draft, sync, side, record_id):
             judge(draft, sync, side, place, other)
-            return
+            return False
+    return False
 
 
 def _answering(draft: Draft, sync: Sync, record_id: str, image: Image) -> Iterator[str]:

@@ -12,7 +12,7 @@ from rules.links import paired, touch
 from rules.plan import Sync
 from rules.records import store
 from rules.remedies import remedy
-from rules.seats import leave, place_of, reference, seat_record
+from rules.seats import claims, dissolve, leave, place_of, reference, seat_record
 from rules.sending import command_of, digest_of_field, digest_of_flight, set_status
 from rules.state import Flight, Image, Link, Refusal
 from rules.version import NEVER
@@ -180,16 +180,20 @@ def _exists(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results
     draft.note(sync.name, answer.link, "linked", note=f"{event.account}:{answer.id} was there already")
     if draft.sync(sync.name).stage != "live":
         draft.sync(sync.name).matched += 1
-    paired(draft, sync, answer.link, link)
     if fresh:
+        claims(draft, sync, link)
         store(draft, place, answer.values, answer.version)
+    else:
+        paired(draft, sync, answer.link, link)
 
 
 def _is_taken(draft: Draft, sync: Sync, answer: Answer, link: Link, image: Image | None) -> bool:
     """Whether what a create made, or met, is linked to another record of the source's side; shows it."""
     seat = None if image is None else image.seats.get(sync.name)
     flight = link.flight
-    if seat is None or seat.link in (None, answer.link) or flight is None:
+    if seat is None or seat.link in (None, answer.link) or flight is None or answer.id is None:
+        return False
+    if dissolve(draft, sync, flight.side, answer.id):
         return False
     source = 1 - flight.side
     theirs = draft.link(sync.name, seat.link or "")
@@ -281,6 +285,8 @@ def _rejected(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Resul
     _refuse(link, flight, refusal)
     draft.note(sync.name, answer.link, "refused", note=refusal.message)
     touch(draft, sync, answer.link, link)
+    if flight.op == "create":
+        draft.bereave(sync.name, answer.link)
 
 
 def _dead_letter(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results) -> DeadLetter:

@@ -95,21 +95,21 @@ class _Fresh:
             source = source_values.get(source_field)
             if not mapping.writes[target] or is_empty(source):
                 continue
-            try:
-                value = translate(mapping, 1 - target, source, translation)
-            except InvalidValueError as error:
-                self.problems.append(FieldProblem(target, field, source, error.reason, error.allowed))
-                continue
+            value: Value | Awaited = source
+            if mapping.association is not None or not mapping.conversion.identity:
+                try:
+                    value = translate(mapping, 1 - target, source, translation)
+                except InvalidValueError as error:
+                    self.problems.append(FieldProblem(target, field, source, error.reason, error.allowed))
+                    continue
             if isinstance(value, Awaited):
                 link.awaits.append((value.sync, value.side, value.id))
-            elif not is_refused(link, target, field, value):
+            elif not (link.refusals and is_refused(link, target, field, value)):
                 self.values[field], self.sources[source_field] = value, source
 
 
 def is_refused(link: Link, side: int, field: str, value: Value) -> bool:
     """Whether the target has refused this value of the field before."""
-    if not link.refusals:
-        return False
     refused = digest_of_field(field, side, value)
     return any(one.field == field and one.digest == refused for one in link.refusals)
 

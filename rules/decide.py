@@ -33,7 +33,7 @@ from rules.events import (
     Truncated,
 )
 from rules.plan import compile_connection
-from rules.records import receive
+from rules.records import note_told, receive
 from rules.state import CONNECTION, index_changes
 from rules.work import PART, current
 
@@ -159,6 +159,8 @@ def _captured(draft: Draft, event: Captured) -> None:
         where = "read" if reading or not row.committed_at else "log"
         draft.cause = f"{where} {event.account}:{row.id}@{row.version.position:x}"
         unread |= dict.fromkeys(receive(draft, event.account, event.object, row, reading))
+    if event.read is None:
+        note_told(draft, event)
     if unread:
         draft.orders.append(ReadRecords(draft.connection.name, event.account, event.object, tuple(unread)))
 

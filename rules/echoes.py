@@ -9,7 +9,7 @@ from rules.catalog import Value
 from rules.draft import Draft, Place
 from rules.links import paired, touch
 from rules.plan import Sync
-from rules.seats import leave, place_of, seat_record
+from rules.seats import claims, leave, place_of, seat_record
 from rules.sending import read_token
 from rules.state import Flight, Link, Values
 from rules.values import is_empty
@@ -60,7 +60,7 @@ def _make_sure(draft: Draft, sync: Sync, link_id: str, link: Link, place: Place,
 def complete_create(
     draft: Draft, sync: Sync, link_id: str, link: Link, record_id: str, stored: dict[str, Value]
 ) -> None:
-    """A create is done: the record has its id, and the values as stored are the base of its side."""
+    """A create is done: the record has its id, and the values as stored are the base of its side. A record that is still to be taken in is merged then."""
     flight, state = link.flight, draft.sync(sync.name)
     assert flight is not None
     side, old_id = flight.side, link.ids[flight.side]
@@ -84,7 +84,11 @@ def complete_create(
     settle_bases(sync, link, flight, stored)
     if state.stage != "live":
         state.created += 1
-    paired(draft, sync, link_id, link)
+    if image is not None and image.partial:
+        claims(draft, sync, link)
+        draft.save_link(sync.name, link_id, link)
+    else:
+        paired(draft, sync, link_id, link)
 
 
 def end_create(draft: Draft, sync: Sync, link: Link) -> None:

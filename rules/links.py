@@ -50,7 +50,7 @@ def _rest(draft: Draft, sync: Sync, link: Link) -> None:
 
 def _is_over(link: Link) -> bool:
     """Whether no record of it is left."""
-    return all(gone or record_id is None for gone, record_id in zip(link.gone, link.ids, strict=True))
+    return (link.gone[0] or link.ids[0] is None) and (link.gone[1] or link.ids[1] is None)
 
 
 def _go_on(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
@@ -58,9 +58,9 @@ def _go_on(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
         _show_gone(draft, sync, link_id, link)
     elif draft.is_idle(sync):
         return
-    elif any(refusal.category == "loop" for refusal in link.refusals):
-        fail(draft, link, next(one for one in link.refusals if one.category == "loop"))
-    elif _broken_fields(draft, sync):
+    elif link.refusals and (loop := next((one for one in link.refusals if one.category == "loop"), None)):
+        fail(draft, link, loop)
+    elif draft.connection.fields and _broken_fields(draft, sync):
         _show_broken(draft, sync, link)
     elif link.restoring is not None:
         restore(draft, sync, link_id, link)
@@ -98,8 +98,6 @@ def _show_gone(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
 
 def _broken_fields(draft: Draft, sync: Sync) -> list[tuple[str, str]]:
     """Mapped fields that no longer are what the rules were made for: account and field."""
-    if not draft.connection.fields:
-        return []
     return [
         (side.account, field)
         for side in sync.sides

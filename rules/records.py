@@ -7,7 +7,7 @@ from rules.deletion import delete, merge_records
 from rules.draft import Draft, Place
 from rules.echoes import adopt
 from rules.entry import judge
-from rules.events import Row
+from rules.events import Captured, Row
 from rules.links import touch
 from rules.plan import Sync
 from rules.seats import place_of
@@ -36,7 +36,7 @@ def receive(draft: Draft, account: str, object_name: str, row: Row, reading: Rea
 def _take_in(draft: Draft, place: Place, image: Image | None, row: Row, reading: Reading | None) -> bool:
     """Whether the whole record is known with this row."""
     uses = draft.uses(place[0], place[1])
-    if image is None and reading is None and _is_refuted(draft, uses, place[0], row.version):
+    if image is None and reading is None and _is_stale(draft, uses, place[0], row):
         return True
     if image is not None and not _is_newer(row.version, image):
         if row.pairs and not image.gone:
@@ -181,13 +181,33 @@ def is_met(read: ReadState, image: Image, seat: Seat) -> bool:
     return seat.read == f"{read.id}?" and (read.began is None or image.version.newer_than(read.began))
 
 
-def _is_refuted(draft: Draft, uses: tuple[tuple[Sync, int], ...], account: str, version: Version) -> bool:
-    """Whether a record that nobody knows was gone by the time of a full read: the log tells late of what it was before."""
-    for sync, _ in uses:
-        read = draft.sync(sync.name).reads.get(account)
-        if read is not None and read.done and read.began is not None and not version.newer_than(read.began):
+def _is_stale(draft: Draft, uses: tuple[tuple[Sync, int], ...], account: str, row: Row) -> bool:
+    """Whether a record that nobody knows is known to be gone: the log has been taken in beyond its change, or a full read did not meet it since."""
+    place = (row.version.position, row.version.step)
+    for sync, side in uses:
+        state = draft.sync(sync.name)
+        told, read = state.told.get(account), state.reads.get(account)
+        if (
+            row.committed_at
+            and told is not None
+            and place <= told
+            and sync.sides[side].object.capabilities.capture == "log"
+        ):
+            return True
+        if read is not None and read.done and read.began is not None and not row.version.newer_than(read.began):
             return True
     return False
+
+
+def note_told(draft: Draft, event: Captured) -> None:
+    """How far an account's log has been taken in: whoever sent it may send the last of it once more, however much later."""
+    told = max(((row.version.position, row.version.step) for row in event.rows if row.committed_at), default=None)
+    if told is None:
+        return
+    for sync, _ in draft.uses(event.account, event.object):
+        state = draft.sync(sync.name)
+        if told > state.told.get(event.account, (-1, 0)):
+            state.told = {**state.told, event.account: told}
 
 
 # ---------------------------------------------------------------- another id

@@ -52,7 +52,8 @@ def seat_record(draft: Draft, sync: Sync, side: int, record_id: str, link_id: st
     if image is not None:
         seat = image.seats.get(sync.name)
         if seat is None:
-            seat = image.seats[sync.name] = Seat(side, identifiers=sync.normalised(side, image.values))
+            identifiers = () if image.partial else sync.normalised(side, image.values)
+            seat = image.seats[sync.name] = Seat(side, None, identifiers)
         link.number = min(link.number or seat.turn, seat.turn or link.number)
         seat.link, seat.status, seat.category, seat.message, seat.other = link_id, "pending", None, None, None
         seat.turn, seat.behind = 0, 0
@@ -88,6 +89,27 @@ def forget(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
         leave(draft, sync, side, link)
     draft.save_link(sync.name, link_id, None)
     draft.sync(sync.name).links -= 1
+
+
+def dissolve(draft: Draft, sync: Sync, side: int, record_id: str) -> bool:
+    """Frees a record from a link that holds no other and does nothing about it, since its counterpart has been found; whether it is free."""
+    image = draft.image(*place_of(sync, side, record_id))
+    seat = None if image is None else image.seats.get(sync.name)
+    if image is None or seat is None or seat.link is None:
+        return True
+    link_id, link = seat.link, draft.link(sync.name, seat.link)
+    if link is not None:
+        if link.flight is not None or not (link.ids[1 - side] is None or link.gone[1 - side]):
+            return False
+        leave(draft, sync, 1 - side, link)
+        draft.note(
+            sync.name, link_id, "forgotten", note=f"{reference(sync, side, record_id)} has found its counterpart"
+        )
+        draft.save_link(sync.name, link_id, None)
+        draft.sync(sync.name).links -= 1
+    seat.link = None
+    draft.save_image(place_of(sync, side, record_id), image)
+    return True
 
 
 def claims(draft: Draft, sync: Sync, link: Link) -> None:

@@ -161,6 +161,7 @@ class SyncState(msgspec.Struct, omit_defaults=True):
     works: dict[str, Work] = {}  # work under way in slices, by name
     dropped: list[str] = []  # mappings that were edited or removed: their bases are forgotten
     answered: dict[str, int] = {}
+    told: dict[str, tuple[int, int]] = {}  # account: position and step up to which its log has been taken in
     confirmed: bool = False  # a person has confirmed that the records which the read misses are gone
     deletes: dict[int, int] = {}  # minute: deletions copied in it
     resent: float = 0.0  # when commands without an answer were last looked for

@@ -126,6 +126,7 @@ def log_started(draft: Draft, event: LogStarted) -> None:
     """The log begins anew: what lies between its end and now is found by a full read."""
     for sync in draft.rules.syncs.values():
         if event.account in (sync.sides[0].account, sync.sides[1].account):
+            draft.sync(sync.name).told.pop(event.account, None)
             _read_again(draft, sync, f"the log of {event.account} begins anew")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from rules.catalog import Capabilities
 from rules.events import Captured, Row, Truncated
 from rules.version import Version
 from tests.rules.world import CUSTOMERS, MAPPING, World, changed, deals, people
@@ -252,6 +254,28 @@ def test_a_change_from_before_its_id_was_changed_comes_again_and_brings_nothing_
     world.inbox.append(Captured("crm", "contacts", (again,)))
     world.settle()
     assert len(world.rows()) == len(world.right.records) == 1
+
+
+@pytest.mark.parametrize("capture", ["log", "watermark"])
+def test_a_log_that_is_told_once_more_after_a_long_time_brings_nothing_back(capture: str) -> None:
+    world = people()
+    for app in (world.left, world.right):
+        app.object = msgspec.structs.replace(app.object, capabilities=Capabilities(capture=capture))
+    world.start()
+    world.left.create(email="1@x.io")
+    world.capture_all("crm")
+    again = world.inbox[0]
+    world.settle()
+    for app in (world.left, world.right):
+        app.delete("1")
+    world.settle()
+    world.clock(1000)
+    world.clock(1000)
+    assert not any(key[:1] == b"R" for key in world.view.entries)
+    written = world.written()
+    world.inbox.append(again)
+    world.settle()
+    assert (world.written() == written) is (capture == "log"), "other captures may tell of a new record late"
 
 
 def test_an_id_changed_while_a_command_is_on_its_way_loses_nothing() -> None:

@@ -228,6 +228,18 @@ def test_a_remembered_pair_goes_before_an_identifier() -> None:
     assert ("1", "2") in pairs(world)
 
 
+def test_a_remembered_pair_counts_also_where_the_log_has_told_of_the_record_first() -> None:
+    world = deals()
+    world.left.create(name="Deal")
+    world.right.create(full_name="Offer")
+    world.right.pairs["1"] = ("people", "crm", "contacts", "1")
+    world.apply()
+    world.think_all()
+    world.take("shop")
+    world.settle()
+    assert pairs(world) == [("1", "1")]
+
+
 @pytest.mark.parametrize("who", ["crm", "shop"])
 def test_a_pair_that_the_other_account_remembers_is_found_when_a_record_enters_later(who: str) -> None:
     world = people()
@@ -327,6 +339,27 @@ def test_a_create_that_meets_a_record_of_another_link_is_a_duplicate_naming_both
     assert "crm:1" in message and "crm:2" in message and "shop:1" in message
     world.clock(301)  # the lost command is sent again, and makes room
     assert world.stands("crm", "2") == ("in_sync", None)
+
+
+@pytest.mark.parametrize("finds", ["crm", "shop", "both"])
+def test_two_records_that_are_each_to_be_created_on_the_other_side_become_one_pair_when_they_turn_out_equal(
+    finds: str,
+) -> None:
+    world = people().start()
+    world.left.finds, world.right.finds = finds != "shop", finds != "crm"
+    for app in (world.left, world.right):
+        app.refuse = lambda command, stored: ("permission", "no", None)
+    world.left.create(email="a@x.io", name="Ann")
+    world.right.create(mail="b@x.io", full_name="Bob")
+    world.settle()
+    for app in (world.left, world.right):
+        app.refuse = lambda command, stored: None
+    world.right.edit("1", mail="a@x.io")
+    if finds == "shop":
+        world.left.edit("1", phone="1")
+    world.settle()
+    assert pairs(world) == [("1", "1")]
+    assert len(world.rows()) == 1
 
 
 def test_a_number_may_be_an_identifier() -> None:
