@@ -34,7 +34,7 @@ class WrongUseError(ConsoleError):
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """ "Did you mean …?" with the names that are near, else all names if they are few; empty if there are none."""
     names = sorted(set(known))
-    near = difflib.get_close_matches(given.casefold(), [name.casefold() for name in names], n=3, cutoff=0.5)
+    near = difflib.get_close_matches(given.casefold(), [name.casefold() for name in names], n=3, cutoff=0.6)
     folded = {name.casefold(): name for name in names}
     if near:
         return "Did you mean " + " or ".join(folded[name] for name in near) + "?"

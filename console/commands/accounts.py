@@ -1,4 +1,4 @@
-"""`check`, `discover`: what the accounts say, before anything is synced."""
+"""`check`, `discover`, `suggest`: what the accounts say, before anything is synced."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from rich.text import Text
 from connectors.base import ConnectorError
 from console.accounts import AccountReport, connector_of, examine
 from console.context import Settings, TandemCommand, pass_settings
-from console.errors import FailedError, unknown
+from console.errors import FailedError, WrongUseError, unknown
 from console.output import Output
 from console.rollout import answered
 from console.target import Target, refused
 from rules.catalog import Catalog, Field, Object
 from rules.config import Installation, check_catalogs
 from rules.config.problems import Problem
+from rules.suggest import suggest
 
 
 @click.command(
@@ -101,7 +102,7 @@ def discover_command(settings: Settings, account: str, object_name: str | None) 
     installation = Target(settings).installation
     if account not in installation.accounts:
         raise unknown("account", account, installation.accounts)
-    catalog = asyncio.run(_discover(installation, account))
+    catalog = asyncio.run(_discover(installation, account))[account]
     if object_name is not None:
         if object_name not in catalog.objects:
             raise unknown(f"object in {account} called", object_name, catalog.objects)
@@ -114,16 +115,60 @@ def discover_command(settings: Settings, account: str, object_name: str | None) 
         _show_objects(settings.output, catalog)
 
 
-async def _discover(installation: Installation, account: str) -> Catalog:
-    try:
-        connector = connector_of(installation, account)
+async def _discover(installation: Installation, *accounts: str) -> dict[str, Catalog]:
+    """The catalogs of the accounts. Raises `FailedError` for one that cannot be asked."""
+    found: dict[str, Catalog] = {}
+    for account in accounts:
         try:
-            await connector.open()
-            return await connector.discover()
-        finally:
-            await connector.close()
-    except ConnectorError as error:
-        raise FailedError(f"{account}: {error.message}", error.remedy) from error
+            connector = connector_of(installation, account)
+            try:
+                await connector.open()
+                found[account] = await connector.discover()
+            finally:
+                await connector.close()
+        except ConnectorError as error:
+            raise FailedError(f"{account}: {error.message}", error.remedy) from error
+    return found
+
+
+@click.command(
+    "suggest",
+    cls=TandemCommand,
+    help="Prints a sync block for the file: kind, identifiers and mapping, guessed from the names and types of two objects.",
+)
+@click.argument("first", metavar="A:OBJECT")
+@click.argument("second", metavar="B:OBJECT")
+@pass_settings
+def suggest_command(settings: Settings, first: str, second: str) -> None:
+    """Suggests."""
+    installation = Target(settings).installation
+    ends = [_end(installation, reference) for reference in (first, second)]
+    if ends[0][0] == ends[1][0]:
+        raise WrongUseError(
+            "A sync pairs objects of two accounts, and both of these are of one.", "Name one of another account."
+        )
+    catalogs = asyncio.run(_discover(installation, *(account for account, _ in ends)))
+    objects = []
+    for account, name in ends:
+        if name not in catalogs[account].objects:
+            raise unknown(f"object in {account} called", name, catalogs[account].objects)
+        objects.append((account, catalogs[account].objects[name]))
+    block = suggest(objects[0], objects[1])
+    if settings.json:
+        settings.output.document({"block": block})
+    else:
+        click.echo(block, nl=False)
+
+
+def _end(installation: Installation, reference: str) -> tuple[str, str]:
+    account, colon, name = reference.partition(":")
+    if not colon or not name:
+        raise WrongUseError(
+            f"{reference} names no object of an account.", "Write ACCOUNT:OBJECT, such as crm:contacts."
+        )
+    if account not in installation.accounts:
+        raise unknown("account", account, installation.accounts)
+    return account, name
 
 
 def _show_objects(output: Output, catalog: Catalog) -> None:
