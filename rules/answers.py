@@ -6,14 +6,14 @@ import msgspec
 
 from rules.deletion import deleted_here, keep_edited, vanish
 from rules.draft import Draft, Place
-from rules.echoes import complete_create, end_create, settle_bases
+from rules.echoes import complete_create, settle_bases
 from rules.events import Answer, DeadLetter, Results
 from rules.links import paired, touch
 from rules.plan import Sync
 from rules.records import store
 from rules.remedies import remedy
 from rules.seats import claims, dissolve, leave, place_of, reference, seat_record
-from rules.sending import command_of, digest_of_field, digest_of_flight, set_status
+from rules.sending import command_of, digest_of_field, digest_of_flight, end_flight, set_status
 from rules.state import Flight, Image, Link, Refusal
 from rules.version import NEVER
 from rules.work import start
@@ -164,7 +164,7 @@ def _exists(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results
     image = draft.image(*place)
     if _is_taken(draft, sync, answer, link, image):
         return
-    end_create(draft, sync, link)
+    end_flight(draft, sync, link)
     fresh = image is None or answer.version.newer_than(image.version)
     if image is not None and image.gone and not fresh:
         link.number = flight.number
@@ -203,7 +203,7 @@ def _is_taken(draft: Draft, sync: Sync, answer: Answer, link: Link, image: Image
     message = f"{own} and {claimant} both claim {other}"
     named = other if rival is None else claimant
     refusal = Refusal(digest_of_flight(link, flight), "duplicate", message, None, named)
-    end_create(draft, sync, link)
+    end_flight(draft, sync, link)
     _refuse(link, flight, refusal)
     touch(draft, sync, answer.link, link)
     return True
@@ -219,11 +219,16 @@ def _refuse(link: Link, flight: Flight, refusal: Refusal) -> None:
 
 
 def _wait(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results) -> None:
-    """Nothing was written: it waits for the account, under the number that it had."""
-    assert link.flight is not None
-    number = link.flight.number
-    end_create(draft, sync, link)
-    link.waits, link.number = event.account, number
+    """Nothing was written now: it waits for the account, under the number that it had.
+
+    A create keeps its name and content: it may have been done before, by one who ended before he could say so.
+    """
+    flight = link.flight
+    assert flight is not None
+    if flight.op != "create":
+        end_flight(draft, sync, link)
+        link.number = flight.number
+    link.waits = event.account
     what = "is unavailable" if answer.outcome == "deferred" else "could not take it yet"
     message = f"{event.account} {what}" + (f": {answer.message}" if answer.message else "")
     set_status(draft, link, "pending", answer.category or "unavailable", message)
@@ -234,7 +239,7 @@ def _conflict(draft: Draft, sync: Sync, answer: Answer, link: Link) -> None:
     """The record is not as it was expected: it is merged anew with what it holds."""
     flight = link.flight
     assert flight is not None
-    end_create(draft, sync, link)
+    end_flight(draft, sync, link)
     link.number = flight.number
     if flight.op == "delete" and any(link.gone):
         keep_edited(draft, sync, answer.link, link, flight.side)
@@ -281,7 +286,7 @@ def _rejected(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Resul
     else:
         where = f"{event.account}.{answer.field}" if answer.field else event.account
         refusal = Refusal(digest_of_flight(link, flight), category, f"{where}: {message}", None, other)
-    end_create(draft, sync, link)
+    end_flight(draft, sync, link)
     _refuse(link, flight, refusal)
     draft.note(sync.name, answer.link, "refused", note=refusal.message)
     touch(draft, sync, answer.link, link)

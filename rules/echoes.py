@@ -10,7 +10,7 @@ from rules.draft import Draft, Place
 from rules.links import paired, touch
 from rules.plan import Sync
 from rules.seats import claims, leave, place_of, seat_record
-from rules.sending import read_token
+from rules.sending import end_flight, read_token
 from rules.state import Flight, Link, Values
 from rules.values import is_empty
 
@@ -64,7 +64,7 @@ def complete_create(
     flight, state = link.flight, draft.sync(sync.name)
     assert flight is not None
     side, old_id = flight.side, link.ids[flight.side]
-    end_create(draft, sync, link)
+    end_flight(draft, sync, link)
     link.restoring = None
     if old_id is not None and not link.gone[side]:
         # What was being restored has come back under its old id: the new one is a record like any other.
@@ -89,21 +89,6 @@ def complete_create(
         draft.save_link(sync.name, link_id, link)
     else:
         paired(draft, sync, link_id, link)
-
-
-def end_create(draft: Draft, sync: Sync, link: Link) -> None:
-    """What became of a create is known: what waited for that is looked at again at the end of the event."""
-    flight = link.flight
-    if flight is None:
-        return
-    link.flight = None
-    source = link.ids[1 - flight.side]
-    if flight.op == "create":
-        if source is not None:
-            draft.stir(*place_of(sync, 1 - flight.side, source))
-        if flight.blind:
-            own = sync.sides[flight.side]
-            draft.free(own.account, own.object.name)
 
 
 def _hand_over(draft: Draft, sync: Sync, side: int, old_id: str, new_id: str) -> None:

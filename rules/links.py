@@ -15,7 +15,7 @@ from rules.merge import FieldProblem, FieldWrite, Plan, Rule, merge
 from rules.plan import Sync
 from rules.references import Counterparts
 from rules.seats import claims, forget, reference, side_image
-from rules.sending import Write, call_for, digest_of, digest_of_field, send, set_status
+from rules.sending import Write, call_for, digest_of, digest_of_field, end_flight, resend, send, set_status, wait_for
 from rules.state import Link, Refusal
 from rules.work import CONFIRM
 
@@ -24,6 +24,8 @@ def touch(draft: Draft, sync: Sync, link_id: str, link: Link, committed_at: floa
     """Brings a link forward: merges its records as they are known now and sends what differs, or shows why not."""
     if committed_at and not link.touched:
         link.touched = committed_at
+    if link.flight is not None and link.waits is not None:
+        _try_again(draft, sync, link_id, link)
     if link.flight is not None:
         # What changed while a command is on its way has its own place in the order of commands, for `wait`.
         call_for(draft, sync, link)
@@ -36,6 +38,21 @@ def touch(draft: Draft, sync: Sync, link_id: str, link: Link, committed_at: floa
     _go_on(draft, sync, link_id, link)
     _rest(draft, sync, link)
     draft.save_link(sync.name, link_id, link)
+
+
+def _try_again(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
+    """A create that waits for its account goes out as it is, unless what it was made from is gone."""
+    flight = link.flight
+    assert flight is not None
+    account = sync.sides[flight.side].account
+    if link.gone[1 - flight.side]:
+        end_flight(draft, sync, link)
+    elif account in draft.connection.down:
+        wait_for(draft, link, account)
+    elif not draft.is_idle(sync):
+        link.waits = None
+        set_status(draft, link, "pending")
+        resend(draft, sync, link_id, link)
 
 
 def _rest(draft: Draft, sync: Sync, link: Link) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from rules.deletion import carry_on_deletion
 from rules.draft import Draft
-from rules.echoes import end_create
 from rules.entry import judge
 from rules.events import Order
 from rules.initial import begin_read, carry_on_reading
 from rules.links import touch
 from rules.plan import Sync, compile_connection
 from rules.seats import place_of
+from rules.sending import end_flight
 from rules.state import Link, SyncState, parts
 from rules.work import CONFIRM, PART, run, start
 
@@ -265,7 +265,7 @@ def _retry(draft: Draft, event: Order) -> None:
 def _retry_one(draft: Draft, sync: Sync, link_id: str, category: str) -> None:
     link = draft.link(sync.name, link_id)
     if link is not None and link.status == "failing" and category in ("", link.category):
-        end_create(draft, sync, link)  # one whose answer never came: a person has looked
+        end_flight(draft, sync, link)  # one whose answer never came: a person has looked
         link.refusals, link.recent = [], {}
         touch(draft, sync, link_id, link)
 

@@ -13,6 +13,7 @@ from rules.catalog import Value
 from rules.draft import Draft
 from rules.events import Command
 from rules.plan import Sync
+from rules.seats import place_of
 from rules.state import Flight, Link, Values
 
 _canonical = msgspec.msgpack.Encoder(order="deterministic").encode
@@ -67,18 +68,8 @@ def send(draft: Draft, sync: Sync, link_id: str, link: Link, write: Write) -> bo
     """Sends a command; False where the account is down, and the link waits for it."""
     target = sync.sides[write.side]
     number = call_for(draft, sync, link)
-    down = draft.connection.down.get(target.account)
-    if down is not None:
-        link.waits = target.account
-        throttled = target.account in draft.connection.throttled
-        what = "is throttling" if throttled else "is unavailable"
-        set_status(
-            draft,
-            link,
-            "pending",
-            "rate_limited" if throttled else "unavailable",
-            f"{target.account} {what}: {down}" if down else f"{target.account} {what}",
-        )
+    if target.account in draft.connection.down:
+        wait_for(draft, link, target.account)
         return False
     link.number, link.sequence = 0, link.sequence + 1
     token = f"{sync.name}/{link_id}/{link.birth}/{link.sequence}/{digest_of(write, link.ids[write.side])}"
@@ -99,6 +90,15 @@ def send(draft: Draft, sync: Sync, link_id: str, link: Link, write: Write) -> bo
     set_status(draft, link, "pending")
     draft.command(target.account, target.object.name, command_of(sync, link_id, link))
     return True
+
+
+def wait_for(draft: Draft, link: Link, account: str) -> None:
+    """The account takes no commands: the link waits for it."""
+    link.waits, why = account, draft.connection.down[account]
+    throttled = account in draft.connection.throttled
+    message = f"{account} is throttling" if throttled else f"{account} is unavailable"
+    category = "rate_limited" if throttled else "unavailable"
+    set_status(draft, link, "pending", category, f"{message}: {why}" if why else message)
 
 
 def command_of(sync: Sync, link_id: str, link: Link) -> Command:
@@ -148,3 +148,18 @@ def set_status(
     if status != link.status or category != link.category:
         link.since = draft.now
     link.status, link.category, link.message, link.other = status, category, message, other
+
+
+def end_flight(draft: Draft, sync: Sync, link: Link) -> None:
+    """What became of a command is known: what waited for that is looked at again at the end of the event."""
+    flight = link.flight
+    if flight is None:
+        return
+    link.flight, link.waits = None, None
+    source = link.ids[1 - flight.side]
+    if flight.op == "create":
+        if source is not None:
+            draft.stir(*place_of(sync, 1 - flight.side, source))
+        if flight.blind:
+            own = sync.sides[flight.side]
+            draft.free(own.account, own.object.name)

@@ -298,15 +298,16 @@ def link_indexes(sync: str, link_id: str, link: Link) -> frozenset[bytes]:
     """The index entries that follow from a link."""
     entries: set[bytes] = set()
     flight = link.flight
-    if flight is not None:
+    if link.waits:
+        number = link.number if flight is None else flight.number
+        entries.add(f"w{link.waits}\0{sync}\0{number:016x}\0{link_id}".encode())
+    elif flight is not None:
         if link.status == "pending":  # one that is failing was lost: a person looks after it
             entries.add(f"f{sync}\0{flight.number:016x}\0{link_id}".encode())
-        if flight.blind:
-            entries.add(f"c{sync}\0{flight.side}\0{flight.blind:016x}\0{link_id}".encode())
-    elif link.waits:
-        entries.add(f"w{link.waits}\0{sync}\0{link.number:016x}\0{link_id}".encode())
     elif link.number:
         entries.add(f"h{sync}\0{link.number:016x}\0{link_id}".encode())
+    if flight is not None and flight.blind:
+        entries.add(f"c{sync}\0{flight.side}\0{flight.blind:016x}\0{link_id}".encode())
     for awaited_sync, side, record_id in link.awaits:
         entries.add(f"a{awaited_sync}\0{side}\0{record_id}\0{sync}\0{link_id}".encode())
     if link.other:

@@ -113,7 +113,7 @@ def go_on_waiting(draft: Draft, sync: Sync, name: str) -> None:
     def step(key: bytes) -> None:
         link_id = parts(key)[3]
         link = draft.link(sync.name, link_id)
-        if link is not None and link.flight is None:
+        if link is not None and link.waits is not None:
             touch(draft, sync, link_id, link)
 
     if account in draft.connection.down:

@@ -346,6 +346,37 @@ def test_one_record_tries_an_account_whose_return_nobody_has_told() -> None:
     assert world.stands("crm", "1") == ("in_sync", None)
 
 
+def test_a_create_that_was_done_and_is_deferred_when_it_is_delivered_again_is_not_done_twice() -> None:
+    world = people(kind="custom", mapping=MAPPING[1:]).start()
+    world.left.create(name="Ann")
+    world.take("crm")
+    order = world.commands[0]
+    world.deliver()
+    world.inbox.clear()  # whoever did it ended before he could say so
+    world.right.log.clear()
+    world.right.down = True
+    world.commands.append(order)
+    world.left.edit("1", name="Anna")
+    world.settle()
+    assert world.stands("crm", "1") == ("pending", "unavailable")
+    world.right.down = False
+    world.clock(1)
+    assert [one["full_name"] for one in world.right.records.values()] == ["Anna"]
+    assert world.stands("crm", "1") == ("in_sync", None)
+
+
+def test_what_was_to_be_created_is_not_when_its_record_is_deleted_while_the_account_is_down() -> None:
+    world = people().start()
+    world.right.down = True
+    world.left.create(email="a@x.io")
+    world.settle()
+    world.left.delete("1")
+    world.settle()
+    world.right.down = False
+    world.clock(1)
+    assert (world.rows(), world.right.records) == ({}, {})
+
+
 def test_a_create_that_was_deferred_is_no_obstacle_for_a_record_that_appears_meanwhile() -> None:
     world = people().start()
     world.account("shop", up=False)
