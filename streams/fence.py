@@ -155,6 +155,7 @@ class Writer:
 
 async def _stopped(producer: AIOKafkaProducer) -> None:
     try:
-        await asyncio.wait_for(producer.stop(), 5)
+        async with asyncio.timeout(5):
+            await producer.stop()
     except (TimeoutError, KafkaError) as error:
         log.warning("a producer did not stop quietly: %r", error, extra={"action": "producer_abandoned"})

@@ -187,7 +187,7 @@ class OwnedPartition:
         for topic in topics.inputs:
             position = await self._position(topic, bounds[topic])
             self.feeds[topic] = Feed(TP(topic, self.partition), position, shared.source)
-        fence = await self._fence()
+        fence = await self._fence(bounds[self.topics.commands])
         parts, config, inbox = shared.parts, shared.config, Inbox(shared)
         lanes = self._lanes = parts.lanes(fence, inbox, config)
         place = {topic: Workplace(feed, self, self.gate, config, self._done) for topic, feed in self.feeds.items()}
@@ -224,14 +224,14 @@ class OwnedPartition:
             await write({keys.position(topic): b"%d" % (bounds.start - 1)}, {}, self)
         return bounds.start - 1
 
-    async def _fence(self) -> FenceBase:
+    async def _fence(self, commands: Bounds) -> FenceBase:
         """What deliveries are fenced with: higher than any owner's before, also where the state was lost meanwhile."""
         stored, now = self.database().get(keys.FENCE), time.time_ns() // 1_000_000
         birth, epoch = msgspec.json.decode(stored, type=tuple[int, int]) if stored else (now, 0)
         epoch = max(epoch + 1, now)
         async with self.lock:
             await write({keys.FENCE: msgspec.json.encode((birth, epoch))}, {}, self)
-        return FenceBase(f"{self.topics.installation}/commands-{self.partition}@{birth}", epoch)
+        return FenceBase(f"{self.topics.installation}/commands-{self.partition}@{birth}", epoch, commands.end)
 
     def resume(self) -> None:
         """The assignment stands (again): reads on, and works."""

@@ -173,7 +173,9 @@ class Gate:
         self._open.clear()
         self.closings += 1
         try:
-            await asyncio.wait_for(self._empty.wait(), seconds)
+            # Not `wait_for`: on Python 3.11 it swallows a cancellation that meets its result.
+            async with asyncio.timeout(seconds):
+                await self._empty.wait()
         except TimeoutError:
             return False
         return True
