@@ -70,17 +70,22 @@ class Demo:
         server.discard()
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
+        leaves = False
         try:
             urls = await self._filled(server)
-            agrees = await self._with_engine(urls)
+            leaves = not await self._with_engine(urls)
         except DeployError as error:
+            leaves = True
             raise FailedError(error.message, error.remedy) from error
+        except ConsoleError:
+            leaves = True
+            raise
         finally:
             await server.stop()
-        if agrees and not self._keep:
-            server.discard()
-            shutil.rmtree(self.folder, ignore_errors=True)
-        return agrees
+            if not (leaves or self._keep):
+                server.discard()
+                shutil.rmtree(self.folder, ignore_errors=True)
+        return not leaves
 
     async def _filled(self, server: EmbeddedPostgres) -> Urls:
         stage, world = self._stage, self._world
