@@ -74,7 +74,8 @@ def _doom_links(draft: Draft, place: Place, image: Image, token: str | None) -> 
         seat = image.seats.get(sync.name)
         link = None if seat is None or seat.link is None else draft.link(sync.name, seat.link)
         if seat is not None and seat.link is not None and link is not None and link.gone[side]:
-            link.doomed = not _is_its_own(link, side, token)
+            link.doomed, link.missed = not _is_its_own(link, side, token), False
+            draft.bereave(sync.name, seat.link)
             touch(draft, sync, seat.link, link)
 
 

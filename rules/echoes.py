@@ -76,7 +76,7 @@ def complete_create(
     image = draft.image(*place_of(sync, side, record_id))
     link.gone[side] = image is not None and image.gone
     if not link.gone[1 - side]:
-        link.merged, link.doomed = None, False
+        link.merged, link.doomed, link.missed = None, False, False
     link.refusals = [refusal for refusal in link.refusals if refusal.field is not None]
     seat_record(draft, sync, side, record_id, link_id, link)
     if old_id is not None:

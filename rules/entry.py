@@ -145,7 +145,7 @@ def _take(draft: Draft, sync: Sync, side: int, record_id: str, candidate: Candid
         draft.stir(*place_of(sync, side, link.ids[side] or ""))
         leave(draft, sync, side, link)
     link.bases, link.refusals, link.gone[side] = {}, [], False
-    link.restoring, link.merged, link.doomed = None, None, False
+    link.restoring, link.merged, link.doomed, link.missed = None, None, False, False
     if link.flight is not None:
         link.flight.sources = {}  # what it writes came from another record: it is no base of this one
     seat_record(draft, sync, side, record_id, candidate.link, link)

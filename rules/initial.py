@@ -23,7 +23,7 @@ from rules.matching import exclusion
 from rules.plan import Sync
 from rules.records import is_met
 from rules.seats import claims, place_of
-from rules.state import ReadState, identifier_prefix, parts
+from rules.state import Image, ReadState, identifier_prefix, parts
 from rules.work import SLICE, STAGE, advance, run, start
 
 __all__ = ["STAGE", "begin_read", "carry_on_reading", "go_on", "read_done", "settle"]
@@ -133,6 +133,9 @@ def _compare(draft: Draft, sync: Sync, link_id: str) -> None:
     if link is None:
         return
     link.doomed = False
+    if link.missed:
+        link.missed = False
+        draft.bereave(sync.name, link_id)
     for side in (0, 1):
         record_id = link.ids[side]
         if record_id is not None and not link.gone[side]:
@@ -157,30 +160,35 @@ def _drop_unmet(draft: Draft, sync: Sync, side: int, record_id: str, *, told: bo
 
 
 def _pairs(draft: Draft, sync: Sync) -> None:
-    side = draft.sync(sync.name).part
+    """What the accounts remember is linked: pairs of this sync first, then those of others; of each side's records."""
+    part = draft.sync(sync.name).part
+    side, own_only = part % 2, part < 2
 
     def step(key: bytes) -> None:
-        own, other = sync.sides[side], sync.sides[1 - side]
         record_id = parts(key)[2]
-        image = draft.image(own.account, own.object.name, record_id)
-        if image is None or image.seats[sync.name].link is not None:
-            return
-        for _, account, object_name, paired in image.pairs:
-            counterpart = draft.image(other.account, other.object.name, paired)
-            if (account, object_name) != (other.account, other.object.name) or counterpart is None or counterpart.gone:
-                continue
-            seat = counterpart.seats.get(sync.name)
-            if seat is not None and seat.link is None:
-                mine = exclusion(sync, side, image, image.seats[sync.name])
-                if mine is None or exclusion(sync, 1 - side, counterpart, seat) is None:
-                    make_link(draft, sync, side, record_id, paired)
-                    return
+        image = draft.image(*place_of(sync, side, record_id))
+        if image is not None and image.seats[sync.name].link is None:
+            _pair_remembered(draft, sync, side, record_id, image, own_only=own_only)
 
     if run(draft, sync.name, STAGE, f"q{sync.name}\0{side}\0".encode(), step):
-        if side == 0:
-            _next(draft, sync, "pairs", 1)
+        if part < 3:
+            _next(draft, sync, "pairs", part + 1)
         else:
             _next(draft, sync, "match" if sync.identifier_types else "create")
+
+
+def _pair_remembered(draft: Draft, sync: Sync, side: int, record_id: str, image: Image, *, own_only: bool) -> None:
+    other = sync.sides[1 - side]
+    for name, account, object_name, paired in image.pairs:
+        counterpart = draft.image(other.account, other.object.name, paired)
+        if (account, object_name) != (other.account, other.object.name) or (own_only and name != sync.name):
+            continue
+        seat = None if counterpart is None or counterpart.gone else counterpart.seats.get(sync.name)
+        if counterpart is not None and not counterpart.partial and seat is not None and seat.link is None:
+            entered = exclusion(sync, side, image, image.seats[sync.name]) is None
+            if entered or exclusion(sync, 1 - side, counterpart, seat) is None:
+                make_link(draft, sync, side, record_id, paired)
+                return
 
 
 def _match(draft: Draft, sync: Sync) -> None:

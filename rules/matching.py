@@ -60,7 +60,7 @@ def candidate(draft: Draft, sync: Sync, side: int, record_id: str, *, entered: b
     rival = link.ids[side]
     if rival is None:
         return Candidate(Found.INCOMPLETE, record_id, seat.link)
-    if link.gone[side]:
+    if link.gone[side] and not link.missed:
         return Candidate(Found.ORPHANED, record_id, seat.link, rival)
     return Candidate(Found.TAKEN, record_id, seat.link, rival)
 
@@ -109,7 +109,7 @@ def known_pairs(draft: Draft, sync: Sync, record_id: str, image: Image) -> Itera
     if draft.sync(sync.name).remembers:
         side = image.seats[sync.name].side
         own, other = sync.sides[side], sync.sides[1 - side]
-        for _, account, object_name, paired in image.pairs:
+        for _, account, object_name, paired in sorted(image.pairs, key=lambda pair: pair[0] != sync.name):
             if (account, object_name) == (other.account, other.object.name):
                 yield paired
         for key in draft.scan(f"p{sync.name}\0{own.account}\0{own.object.name}\0{record_id}\0".encode()):

@@ -11,7 +11,7 @@ from rules.events import Captured, Row
 from rules.links import touch
 from rules.plan import Sync
 from rules.seats import place_of
-from rules.state import Image, ReadState, Seat, Values
+from rules.state import Image, Link, ReadState, Seat, Values
 from rules.version import Version
 
 Reading = tuple[str, str]  # the sync and its full read, of which a row is part
@@ -130,11 +130,7 @@ def _tell_link(draft: Draft, sync: Sync, side: int, link_id: str, committed_at: 
     link = draft.link(sync.name, link_id)
     if link is None:
         return
-    if link.gone[side]:
-        link.gone[side], link.merged, link.doomed, link.refusals = False, None, False, []
-        if link.flight is None:
-            link.restoring = None
-        draft.decided(sync.name, side, link.ids[side] or "")
+    _come_back(draft, sync, link, side)
     other = link.ids[1 - side]
     if other is not None:
         draft.stir(*place_of(sync, 1 - side, other))
@@ -145,6 +141,15 @@ def _tell_link(draft: Draft, sync: Sync, side: int, link_id: str, committed_at: 
         draft.bereave(sync.name, link_id)
     else:
         touch(draft, sync, link_id, link, committed_at)
+
+
+def _come_back(draft: Draft, sync: Sync, link: Link, side: int) -> None:
+    """A record is there: if it was taken for gone, it has come back, and is merged against the old bases."""
+    if link.gone[side]:
+        link.gone[side], link.merged, link.doomed, link.missed, link.refusals = False, None, False, False, []
+        if link.flight is None:
+            link.restoring = None
+        draft.decided(sync.name, side, link.ids[side] or "")
 
 
 def _seen(
@@ -245,6 +250,8 @@ def _rename(draft: Draft, account: str, object_name: str, row: Row) -> None:
         if seat.link is not None and link is not None:
             link.ids[seat.side] = row.id
             draft.sync(name).moved = True
+            if not moved.gone:
+                _come_back(draft, sync, link, seat.side)
             touch(draft, sync, seat.link, link)
     draft.save_image(target, moved)
     draft.stir(*place)

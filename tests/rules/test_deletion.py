@@ -304,6 +304,36 @@ def test_an_id_changed_just_before_a_full_read_that_tells_of_it_first_keeps_the_
     assert len(world.rows()) == 1
 
 
+def test_an_id_changed_while_a_command_is_on_its_way_and_told_by_a_read_first_keeps_the_link() -> None:
+    world = linked()
+    world.left.edit("1", name="New")
+    world.take("crm")
+    world.right.renumber("1", "50")
+    world.deliver()
+    world.think_all()
+    assert world.stands("crm", "1") == ("failing", "deleted")
+    world.inbox.append(Captured("shop", "customers", world.right.page(["50"])))
+    world.think_all()
+    world.settle()
+    assert world.stands("shop", "50") == ("in_sync", None)
+    assert len(world.rows()) == 1
+
+
+def test_an_id_changed_while_a_command_is_on_its_way_is_taken_for_a_deletion_by_nobody() -> None:
+    world = linked()
+    world.right.create(mail="2@x.io", full_name="Bob")
+    world.settle()
+    world.left.delete("2")
+    world.left.edit("1", email="2@x.io")
+    world.take("crm")
+    world.right.renumber("1", "50")
+    world.deliver()
+    world.think_all()
+    world.left.create(email="1@x.io")
+    world.settle()
+    assert world.of("crm", "1").sides["shop"].id == "50"
+
+
 def test_an_id_that_was_used_before_by_a_forgotten_record_is_taken_for_what_it_is() -> None:
     world = linked(count=2)
     for app in (world.left, world.right):

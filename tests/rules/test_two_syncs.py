@@ -155,6 +155,18 @@ def test_a_record_that_the_other_sync_pairs_with_one_left_alone_takes_the_empty_
     assert {key: row.status for key, row in world.rows().items()} == before
 
 
+def test_what_the_account_remembers_of_the_sync_itself_goes_before_what_it_remembers_of_another() -> None:
+    world = two({**SYNC, **WITHOUT_IDENTIFIER})
+    for _ in range(2):
+        world.left.create(name="Ann")
+    world.right.create(full_name="Ann")
+    world.left.pairs["1"] = ("notes", "shop", "customers", "1")
+    world.right.pairs["1"] = ("people", "crm", "contacts", "2")
+    del world.document["syncs"]["notes"]
+    world.start()
+    assert world.of("shop", "1").sides["crm"].id == "2"
+
+
 def test_restored_by_both_at_once_it_is_one_record() -> None:
     world = two({**SYNC, **WITHOUT_IDENTIFIER})
     world.left.create(name="Ann", notes="n")

@@ -26,7 +26,7 @@ def main() -> int:
     while time.monotonic() - began < arguments.seconds:
         try:
             world = play(seed)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, the seed is what one needs to know
             traceback.print_exc()
             print(f"simulate: seed {seed} does not hold: make simulate SEED={seed} SECONDS=1")
             return 1

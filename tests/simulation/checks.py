@@ -8,6 +8,7 @@ from rules.decide import index_changes
 from rules.state import Image, Link, decode_image, decode_link, parts
 from rules.values import is_empty
 from tests.simulation.history import History
+from tests.simulation.memory import Place
 from tests.simulation.setting import Machine, stored
 
 
@@ -22,6 +23,7 @@ def check(world: History) -> None:
         check_directions(world, name)
     check_creations(world)
     check_commands(world)
+    check_edits(world)
 
 
 def entries(world: History, kind: bytes) -> list[tuple[bytes, bytes]]:
@@ -60,7 +62,9 @@ def check_rows(world: History) -> None:
             app = world.apps[account, object_name]
             shown = [row.sides[account] for row in world.rows(sync).values() if account in row.sides]
             alive = [side for side in shown if side.id in app.records]
-            assert sorted(side.id for side in alive) == sorted(app.records), f"{sync}: {account} has {sorted(app.records)}, shown are {sorted(side.id for side in alive)}"
+            assert sorted(side.id for side in alive) == sorted(app.records), (
+                f"{sync}: {account} has {sorted(app.records)}, shown are {sorted(side.id for side in alive)}"
+            )
             for side in alive:
                 for field, value in side.fields.items():
                     assert app.records[side.id][field] == value, f"{sync}: {account}:{side.id}.{field} is shown stale"
@@ -175,3 +179,38 @@ def check_commands(world: History) -> None:
         for command in app.commanded:
             if command.op == "update":
                 assert command.values and set(command.values) <= set(command.expect), command
+
+
+def pairs_in_sync(world: History) -> set[tuple[str, Place, Place]]:
+    """The pairs that are in sync: sync, and both records."""
+    found = set()
+    for (sync, _), row in world.statuses.items():
+        if row.status == "in_sync":
+            first, second = (
+                (account, object_name, row.sides[account].id)
+                for account, object_name in world.document["syncs"][sync]["between"].items()
+            )
+            found.add((sync, first, second))
+    return found
+
+
+def check_edits(world: History) -> None:
+    """An edit of one side since the last rest is what both sides hold now; of edits on both sides one is. None was lost unseen."""
+    memory, now = world.memory, pairs_in_sync(world)
+    for sync, *places in memory.pairs & now:
+        config = world.document["syncs"][sync]
+        if memory.rules_edited or "leads" in world.document["syncs"] or set(places) & memory.upset:
+            continue
+        for entry in config["mapping"]:
+            if len(directions(config, entry)) < 2 or not entry.get("enabled", True):
+                continue
+            found = [
+                memory.edits[place, entry[place[0]]] for place in places if (place, entry[place[0]]) in memory.edits
+            ]
+            edits = [last for _, last in found]
+            if not edits or any(is_empty(last) or same(first, last) for first, last in found):
+                continue
+            for account, object_name, record_id in places:
+                held = world.apps[account, object_name].records[record_id][entry[account]]
+                assert any(same(held, value) for value in edits), (sync, places, entry, held, edits, "an edit was lost")
+    memory.rest(now)

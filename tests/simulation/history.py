@@ -24,6 +24,7 @@ from rules.events import (
     Results,
 )
 from tests.rules.world import World
+from tests.simulation.memory import Memory
 from tests.simulation.setting import POOLS, Machine, draw
 
 
@@ -32,7 +33,9 @@ class Reading(msgspec.Struct):
 
     order: ReadRequest
     after: int = -(10**9)
-    before: int = -(10**9)  # where the last page began: there a reader goes on who ended before he said that he had sent it
+    before: int = -(
+        10**9
+    )  # where the last page began: there a reader goes on who ended before he said that he had sent it
 
 
 class History(World):
@@ -51,6 +54,7 @@ class History(World):
         self.steps = 0
         self.trace: list[str] = []
         self.faults = True
+        self.memory = Memory()
 
     def say(self, *words: object) -> None:
         """Notes what happened, for whoever looks into a failure."""
@@ -90,6 +94,7 @@ class History(World):
             return
         values = self._values(app, some=act == "edit")
         record_id = self.rng.choice(ids) if act != "create" else ""
+        before = dict(app.records.get(record_id, {}))
         match act:
             case "create":
                 if len(ids) < 12 and self._allowed(app, "", values):
@@ -115,9 +120,12 @@ class History(World):
                 if survivor == record_id:
                     return
                 app.merge(record_id, survivor)
-                values = {"into": survivor}
+                values = {survivor: None}
+            case _:
+                raise AssertionError(act)
         if record_id in app.records:
             app.forget_writers(record_id, values)
+        self.memory.person(app, act, record_id, values, before)
         self.say("person", act, f"{app.account}.{app.object.name}:{record_id}", values)
 
     def _renumber(self, app: Machine, old_id: str, new_id: str) -> None:
@@ -149,8 +157,11 @@ class History(World):
     def operator(self) -> None:
         """Somebody works at the console."""
         sync = self.rng.choice(list(self.document["syncs"]))
-        act = self.rng.choice(["restore", "restore", "retry", "resync", "confirm", "off", "on", "rules", "again", "mark"])
+        act = self.rng.choice(
+            ["restore", "restore", "retry", "resync", "confirm", "off", "on", "rules", "again", "mark"]
+        )
         self.say("operator", act, sync)
+        self.memory.rules_edited |= act in ("rules", "again")
         match act:
             case "restore":
                 self.order("restore", sync, into=self.rng.choice(self.accounts))
@@ -168,6 +179,8 @@ class History(World):
                 self._add_again(sync)
             case "mark":
                 self.order("wait", sync, mark=f"mark {self.steps}")
+            case _:
+                raise AssertionError(act)
 
     def _add_again(self, sync: str) -> None:
         config = self.document["syncs"].pop(sync)
@@ -197,6 +210,8 @@ class History(World):
             case "clock":
                 self.now += self.rng.choice([1, 20, 310, 700])
                 self.inbox.append(Clock())
+            case _:
+                raise AssertionError(act)
 
     def lose_log(self, account: str) -> None:
         """What is lost is found only by reads that begin later."""
@@ -274,10 +289,8 @@ class History(World):
         if self.faults and self.rng.random() < 0.1:
             reading.after = reading.before  # the reader ended, and another goes on from where he was
         app = self.apps[reading.order.account, reading.order.object]
-        ids = sorted((int(one) for one in app.records if int(one) > reading.after))[: self.page_size]
-        self.inbox.append(
-            Captured(app.account, app.object.name, app.page(str(one) for one in ids), reading.order.read)
-        )
+        ids = sorted(int(one) for one in app.records if int(one) > reading.after)[: self.page_size]
+        self.inbox.append(Captured(app.account, app.object.name, app.page(str(one) for one in ids), reading.order.read))
         if len(ids) < self.page_size:
             self.inbox.append(ReadDone(app.account, app.object.name, reading.order.read))
             self.readings.remove(reading)
@@ -309,7 +322,8 @@ class History(World):
         what = type(event).__name__
         if isinstance(event, Captured):
             what += f" {event.account}.{event.object} {event.read or 'log'} " + ", ".join(
-                f"{row.op} {row.old_id + '->' if row.old_id else ''}{row.id}@{row.version.position}" for row in event.rows
+                f"{row.op} {row.old_id + '->' if row.old_id else ''}{row.id}@{row.version.position}"
+                for row in event.rows
             )
         elif isinstance(event, Results):
             what += f" {event.account} " + ", ".join(

@@ -12,10 +12,10 @@ from rules.catalog import Object, Value
 from rules.events import Answer, Command
 from tests.rules.world import CUSTOMERS, MAPPING, PEOPLE, App, Journal, changed, text, whole, without_tokens
 
-EMAILS = ["a@x.io", "b@x.io", "A@X.io ", "c@x.io", "d@x.io", "no address", None]
-NAMES = ["Ann", "Bob", " Cid  C ", "bad", "", None, "Dan"]
-PHONES = ["1", "2", "+3 4", None, ""]
-NOTES = ["n1", "n2", None]
+EMAILS: list[Value] = ["a@x.io", "b@x.io", "A@X.io ", "c@x.io", "d@x.io", "no address", None]
+NAMES: list[Value] = ["Ann", "Bob", " Cid  C ", "bad", "", None, "Dan"]
+PHONES: list[Value] = ["1", "2", "+3 4", None, ""]
+NOTES: list[Value] = ["n1", "n2", None]
 LEADS = Object("leads", (whole("id", nullable=False, read_only=True), text("title"), text("body")), ("id",))
 
 POOLS: dict[str, list[Value]] = {
@@ -52,7 +52,8 @@ class Machine(App):
         answer = super().answer(command)
         if answer.outcome == "applied" and len(self.writes) > done:
             self.commanded.append(command)
-            self.writers |= {(answer.id or "", field): command.sync for field in command.values}
+            if command.op == "update":  # a create may restore what a person had written
+                self.writers |= {(answer.id or "", field): command.sync for field in command.values}
             if command.op == "create" and answer.id is not None:
                 self._judge(command, answer.id)
                 self.made_for[answer.id] = command
@@ -138,7 +139,9 @@ def _policy(rng: random.Random) -> dict[str, Any]:
     chosen["deletes"] = rng.choice(["keep", "keep", "propagate"])
     if chosen["deletes"] == "propagate":
         chosen["max_deletes"] = rng.choice([2, 5, 1000])
-    chosen["default"] = rng.choice(["crm", "shop"]) if direction == "both" else {"to shop": "crm", "to crm": "shop"}[direction]
+    chosen["default"] = (
+        rng.choice(["crm", "shop"]) if direction == "both" else {"to shop": "crm", "to crm": "shop"}[direction]
+    )
     return chosen
 
 
