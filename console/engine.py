@@ -10,7 +10,6 @@ ended by the guardians (`deploy.guardian`).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
@@ -58,14 +57,17 @@ class Engine:
     async def run(self) -> None:
         """Runs until a signal, or until something ends that the rest cannot do without. Raises `ConsoleError`."""
         silence()
+        await until_signalled(self._run())
+
+    async def _run(self) -> None:
         target, home = self._target, self._target.home
         installation = target.installation
-        with Role(home, "up", "tandem up") as self._role, Role(home, "workers", "A worker"), stopping() as stop:
+        with Role(home, "up", "tandem up") as self._role, Role(home, "workers", "A worker"):
             # Accounts answer while the broker starts; so does the read of a file that is wrong end it all at once.
             examining = asyncio.create_task(examine(installation, installation.accounts))
             try:
                 async with running_broker(target, self._tell) as (config, watching):
-                    await self._serve(installation, config, watching, examining, stop)
+                    await self._serve(installation, config, watching, examining)
             finally:
                 examining.cancel()
 
@@ -75,7 +77,6 @@ class Engine:
         config: BrokerConfig,
         watching: Coroutine[Any, Any, None] | None,
         examining: asyncio.Task[dict[str, Any]],
-        stop: asyncio.Event,
     ) -> None:
         broker = cluster(config)
         with telling(broker):
@@ -94,11 +95,10 @@ class Engine:
         workers = Workers(starts, lambda text: self._tell(text, "bad"), self._workers_changed)
         projection = Projection(broker, installation.name, self._target.home.read_model, self._on_rows)
         await until_one_ends(
-            stop,
             [
                 *([watching] if watching else []),
-                workers.run(),
                 projection.run(),
+                workers.run(),
                 self._apply(installation, broker, topics, examining),
             ],
         )
@@ -224,42 +224,47 @@ async def keep_running(kafka: EmbeddedKafka, tell: Tell) -> None:
         tell(f"Kafka is up again on {kafka.bootstrap}", "good")
 
 
-async def until_one_ends(stop: asyncio.Event, parts: list[Coroutine[Any, Any, None]]) -> None:
-    """Runs the parts until a stop is asked for or one of them ends; raises what ended it. The others end in reverse order."""
+async def until_one_ends(parts: list[Coroutine[Any, Any, None]]) -> None:
+    """Runs the parts until one of them ends or this is cancelled; raises what ended it. The others end in reverse order."""
     tasks = [asyncio.create_task(part) for part in parts]
-    stopped = asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            if task.done():
-                task.result()
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in ended:
+            task.result()
     except BaseExceptionGroup as group:
         first = group.exceptions[0]
         raise first if isinstance(first, ConsoleError) else group from None
     finally:
-        stopped.cancel()
         for task in reversed(tasks):
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await task
+            await asyncio.gather(task, return_exceptions=True)
 
 
-@contextlib.contextmanager
-def stopping() -> Any:
-    """An event that SIGINT and SIGTERM set. A second signal ends the process at once; the guardians do the rest."""
+async def until_signalled(work: Coroutine[Any, Any, None]) -> None:
+    """Runs the work until it ends or SIGINT, SIGTERM or SIGHUP comes, which ends it in order.
+
+    A second signal ends the process at once; the guardians then end what it started.
+    """
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    running = asyncio.create_task(work)
+    signalled = asyncio.Event()
 
     def on_signal() -> None:
-        if stop.is_set():
+        if signalled.is_set():
             os._exit(1)
-        stop.set()
+        signalled.set()
+        running.cancel()
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     for number in numbers:
         loop.add_signal_handler(number, on_signal)
     try:
-        yield stop
+        await running
+    except asyncio.CancelledError:
+        if not signalled.is_set():
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            raise
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)

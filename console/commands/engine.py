@@ -12,7 +12,7 @@ from rich.status import Status
 from rich.text import Text
 
 from console.context import Settings, TandemCommand, pass_settings
-from console.engine import Engine, embedded_kafka, keep_running, stopping, until_one_ends, worker_starts
+from console.engine import Engine, embedded_kafka, keep_running, until_one_ends, until_signalled, worker_starts
 from console.errors import FailedError
 from console.home import Role, Running, WorkerEntry
 from console.output import Output
@@ -94,18 +94,18 @@ async def _beside(engine: Engine, teller: Teller) -> None:
 @pass_settings
 def broker_command(settings: Settings) -> None:
     """Runs Kafka."""
-    asyncio.run(_broker(settings))
+    asyncio.run(until_signalled(_broker(settings)))
 
 
 async def _broker(settings: Settings) -> None:
     teller = Teller(settings.output)
     target = Target(settings)
     try:
-        with Role(target.home, "broker", "tandem broker") as role, stopping() as stop:
+        with Role(target.home, "broker", "tandem broker") as role:
             async with embedded_kafka(target) as kafka:
                 role.describe(Running(os.getpid(), time.time(), "", kafka.url, ready=True))
                 teller.tell(f"Kafka is up on {kafka.bootstrap}; other commands with this --home find it", "good")
-                await until_one_ends(stop, [keep_running(kafka, teller.tell)])
+                await keep_running(kafka, teller.tell)
     finally:
         teller.close()
 
@@ -117,7 +117,7 @@ async def _broker(settings: Settings) -> None:
 @pass_settings
 def worker_command(settings: Settings, concurrency: int) -> None:
     """Runs workers."""
-    asyncio.run(_workers(settings, concurrency))
+    asyncio.run(until_signalled(_workers(settings, concurrency)))
 
 
 async def _workers(settings: Settings, count: int) -> None:
@@ -133,7 +133,7 @@ async def _workers(settings: Settings, count: int) -> None:
         config = target.addressed(alone.broker)
     teller = Teller(settings.output)
     try:
-        with Role(target.home, "workers", "A worker") as role, stopping() as stop:
+        with Role(target.home, "workers", "A worker") as role:
             described = Running(os.getpid(), time.time(), installation.name, config.url, ready=True)
 
             def changed(entries: tuple[WorkerEntry, ...]) -> None:
@@ -145,6 +145,6 @@ async def _workers(settings: Settings, count: int) -> None:
                 worker_starts(target, installation, config, count), lambda text: teller.tell(text, "bad"), changed
             )
             teller.tell(f"{count} worker{'s' * (count > 1)} on {config.url.removeprefix('kafka://')}", "good")
-            await until_one_ends(stop, [workers.run()])
+            await until_one_ends([workers.run()])
     finally:
         teller.close()

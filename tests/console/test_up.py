@@ -114,6 +114,14 @@ def test_killed_it_leaves_nothing_running_and_comes_back_where_it_was(engine: En
     assert engine.databases["shop"].value("SELECT count(*) FROM customers") == 2
 
 
+def test_interrupted_while_it_comes_up_it_ends_in_order_too(engine: Engine) -> None:
+    engine.up(workers=1)
+    until(lambda: processes(engine), "something has been started")
+    until(lambda: (engine.home / "kafka" / "ports.json").exists(), "the broker is being started")
+    assert engine.down(signal.SIGINT) == 0
+    assert processes(engine) == []
+
+
 def test_workers_and_broker_that_are_killed_are_started_again(engine: Engine) -> None:
     engine.up(workers=1)
     engine.wait()
