@@ -237,6 +237,8 @@ def _rename(draft: Draft, account: str, object_name: str, row: Row) -> None:
         moved.age = own.sides[side].age(row.id, moved.values)
     draft.bury(place, Image(row.version, {}, "", {}))
     for name, seat in image.seats.items():
+        if draft.is_forgotten(name):
+            continue
         told = moved.seats.get(name)
         seat.read = seat.read if told is None else told.read
         moved.seats[name] = seat

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import rules.work
 from rules.catalog import Object
 from rules.events import Commands
 from tests.rules.world import (
@@ -275,3 +276,24 @@ def test_a_deletion_that_one_sync_has_copied_is_copied_on_by_the_other() -> None
     world.settle()
     assert (world.left.records, world.apps["shop", "leads"].records) == ({}, {})
     assert world.statuses == {}
+
+
+def test_a_record_that_gets_another_id_while_one_of_its_syncs_is_forgotten_is_forgotten_there_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rules.work, "SLICE", 1)
+    for steps in range(8, 20):
+        world = shared()
+        for number in range(5):
+            world.left.create(name=f"{number}")
+        world.start()
+        del world.document["syncs"]["people"]
+        world.apply()
+        for _ in range(steps):
+            world.think()
+        world.left.renumber("5", "0")
+        world.capture_all("crm")
+        world.inbox.rotate(1)
+        world.settle()
+        assert world.rows("people") == {}
+        assert not any(b"people" in key + value for key, value in world.view.entries.items() if key[:1] in b"SRL")

@@ -112,7 +112,7 @@ def check_agreement(world: History, sync: str) -> None:
         if row.status == "in_sync":
             assert len(row.sides) == 2, row
             for entry in config["mapping"]:
-                if entry.get("enabled", True):
+                if entry.get("enabled", True) and "association" not in entry:
                     assert_agrees(world, sync, entry, {one: side.id for one, side in row.sides.items()}, key)
 
 
@@ -202,7 +202,7 @@ def check_edits(world: History) -> None:
         if memory.rules_edited or "leads" in world.document["syncs"] or set(places) & memory.upset:
             continue
         for entry in config["mapping"]:
-            if len(directions(config, entry)) < 2 or not entry.get("enabled", True):
+            if len(directions(config, entry)) < 2 or not entry.get("enabled", True) or "association" in entry:
                 continue
             found = [
                 memory.edits[place, entry[place[0]]] for place in places if (place, entry[place[0]]) in memory.edits

@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import rules.aftermath
+import rules.initial
+import rules.work
 from tests.simulation.checks import check
 from tests.simulation.history import History
 
 ROUNDS, STEPS = 4, 150
 
 
+@contextmanager
+def slices(size: int) -> Iterator[None]:
+    """Work in slices of so many: small ones, so that much happens between them."""
+    modules = (rules.work, rules.initial, rules.aftermath)
+    usual = rules.work.SLICE
+    for module in modules:
+        module.SLICE = size  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.SLICE = usual  # type: ignore[attr-defined]
+
+
 def play(seed: int, rounds: int = ROUNDS, steps: int = STEPS) -> History:
     """One history. Raises AssertionError where something does not hold."""
     world = History(seed)
+    with slices(world.rng.choice([1, 3, 400])):
+        _play(world, seed, rounds, steps)
+    return world
+
+
+def _play(world: History, seed: int, rounds: int, steps: int) -> None:
     for account in world.accounts:
         world.lose_log(account)
     for _ in range(world.rng.randrange(12)):
@@ -28,7 +54,6 @@ def play(seed: int, rounds: int = ROUNDS, steps: int = STEPS) -> History:
     except Exception as error:
         error.add_note(f"seed {seed}, after {world.steps} steps:\n" + "\n".join(world.trace[-60:]))
         raise
-    return world
 
 
 def check_second_run(world: History) -> None:

@@ -16,6 +16,7 @@ EMAILS: list[Value] = ["a@x.io", "b@x.io", "A@X.io ", "c@x.io", "d@x.io", "no ad
 NAMES: list[Value] = ["Ann", "Bob", " Cid  C ", "bad", "", None, "Dan"]
 PHONES: list[Value] = ["1", "2", "+3 4", None, ""]
 NOTES: list[Value] = ["n1", "n2", None]
+BOSSES: list[Value] = ["1", "2", "3", "5", "99", None]
 LEADS = Object("leads", (whole("id", nullable=False, read_only=True), text("title"), text("body")), ("id",))
 
 POOLS: dict[str, list[Value]] = {
@@ -23,6 +24,7 @@ POOLS: dict[str, list[Value]] = {
     **dict.fromkeys(("name", "full_name", "title"), NAMES),
     **dict.fromkeys(("phone", "tel"), PHONES),
     **dict.fromkeys(("notes", "memo", "body"), NOTES),
+    **dict.fromkeys(("boss", "chief"), BOSSES),
 }
 
 
@@ -97,7 +99,7 @@ class Setting(msgspec.Struct):
 
 def draw(rng: random.Random) -> Setting:
     """Apps and rules."""
-    left_object, right_object = PEOPLE, CUSTOMERS
+    left_object, right_object = with_field(PEOPLE, "boss"), with_field(CUSTOMERS, "chief")
     if rng.random() < 0.25:
         left_object = without_tokens(left_object)
     if rng.random() < 0.25:
@@ -132,6 +134,11 @@ def draw(rng: random.Random) -> Setting:
     return Setting(apps, syncs, rng.choice([1, 2, 5, 1000]))
 
 
+def with_field(object: Object, name: str) -> Object:
+    """An object with one field more: a reference to another of its records."""
+    return msgspec.structs.replace(object, fields=(*object.fields, text(name)))
+
+
 def _policy(rng: random.Random) -> dict[str, Any]:
     """Direction, default and what becomes of empty values and deletions."""
     direction = rng.choice(["both", "both", "both", "to shop", "to crm"])
@@ -155,6 +162,8 @@ def _people(rng: random.Random) -> dict[str, Any]:
         mapping[0].pop("identifier")
     elif kind == "two":
         kind, mapping[1]["identifier"] = "custom", "name"
+    if rng.random() < 0.25:
+        mapping.append({"crm": "boss", "shop": "chief", "association": "people"})
     sync = {"between": between, "kind": kind, "mapping": mapping, **_policy(rng)}
     if rng.random() < 0.2:
         side, field = rng.choice([("crm", "notes"), ("shop", "memo")])
