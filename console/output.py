@@ -102,6 +102,11 @@ def styled(word: str) -> Text:
     return Text(word.replace("_", " "), style=STATUS_STYLES.get(word, ""))
 
 
+def records_in_words(count: int) -> str:
+    """1 record, 2,013 records."""
+    return f"{number(count)} record{'' if count == 1 else 's'}"
+
+
 def number(count: int) -> str:
     """1,234."""
     return f"{count:,}"

@@ -14,13 +14,14 @@ from console.columns import chosen, columns_of, only, value_in
 from console.context import Settings, TandemCommand, pass_settings
 from console.errors import WrongUseError
 from console.export import export, kinds_of
-from console.output import Output, number, plain, styled
+from console.output import Output, number, plain, records_in_words, styled
 from console.readmodel.current import open_service
 from console.readmodel.reader import STATUSES, RecordFilter
 from console.service import Json, Service
 from console.times import HOW_TO_WRITE, local, parse_time, span
 
 SHOWN = 50  # records that a person is shown unless they ask for more
+LONGEST = 40  # characters of a value at a terminal; --columns shows it whole
 FRESH_S = 5.0  # a read model of that age is worth no word
 SAMPLES = 5  # records of a category that `failures` shows
 
@@ -158,7 +159,7 @@ def _export(
     count = export(file, columns, kinds, service.records(asked, limit))
     if settings.json:
         settings.output.document({"exported": count, "file": str(file)})
-    settings.output.say(f"{number(count)} records written to {file}.")
+    settings.output.say(f"{records_in_words(count)} written to {file}.")
 
 
 def _show_records(
@@ -190,13 +191,14 @@ def _of(asked: RecordFilter, sync: str) -> RecordFilter:
 
 def show_records(output: Output, records: list[Json], accounts: tuple[str, ...]) -> None:
     """A row per record: status, both sides in few words, and what is the matter."""
+    longest = LONGEST if output.out.is_terminal else None
     output.table(
         ["status", "since", *accounts, ""],
         (
             [
                 styled(record["status"]),
                 _since(record),
-                *(_side(record[account]) for account in accounts),
+                *(_side(record[account], longest) for account in accounts),
                 _matter(record),
             ]
             for record in records
@@ -208,8 +210,8 @@ def _since(record: Json) -> Text:
     return Text(local(parse_time(record["since"], 0.0)), style="bright_black")
 
 
-def _side(side: Json | None) -> Text:
-    """A record in a few words: its id and what its first fields hold."""
+def _side(side: Json | None, longest: int | None = None) -> Text:
+    """A record in a few words: its id and what its first fields hold, each cut to so many characters."""
     if side is None:
         return Text("–", style="bright_black")
     words = [
@@ -217,6 +219,7 @@ def _side(side: Json | None) -> Text:
         for value in side["fields"].values()
         if value is not None and value != "" and not isinstance(value, list)
     ][:3]
+    words = [word if longest is None or len(word) <= longest else word[: longest - 1] + "…" for word in words]
     return Text(plain(side["id"]), style="bold").append("  " + " · ".join(words), style="not bold")
 
 
@@ -262,7 +265,9 @@ def _show_group(output: Output, records: list[Json], accounts: tuple[str, ...]) 
         line = Text("  ")
         for account in accounts:
             if record[account] is not None:
-                line.append(f"{account}:", style="bright_black").append(_side(record[account])).append("   ")
+                line.append(f"{account}:", style="bright_black").append(
+                    _side(record[account], LONGEST if output.out.is_terminal else None)
+                ).append("   ")
         output.say(line)
         if record["message"]:
             output.say(Text("    " + plain(record["message"])))

@@ -11,7 +11,7 @@ from console.commands.look import show_records
 from console.context import Settings, TandemCommand, pass_settings
 from console.errors import WrongUseError, unknown
 from console.orders import confirm, order, restore
-from console.output import number
+from console.output import number, records_in_words
 from console.readmodel.current import open_service
 from console.service import Json, Service
 from console.target import Target
@@ -69,8 +69,9 @@ def restore_command(settings: Settings, sync: str, records: tuple[str, ...], int
         settings.output.document(
             {"sync": sync, "into": into, "dry_run": dry_run, "count": len(found), "records": shown}
         )
-    what = "would be restored" if dry_run else "are being restored"
-    settings.output.say(f"{number(len(found))} records of {sync} {what} into {into}.")
+    settings.output.say(
+        f"{records_in_words(len(found))} of {sync} {'to be' if dry_run else 'being'} restored into {into}."
+    )
     if dry_run and found and not settings.json:
         show_records(settings.output, found[:SHOWN], service.between[sync])
         if len(found) > SHOWN:

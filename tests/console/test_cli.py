@@ -385,6 +385,6 @@ def test_restore_shows_which_records_it_is_about(folder: Path) -> None:
         json.loads(tandem(folder, "restore", "contacts", "--into", "shop", "--dry-run", "--json").stdout)["count"] == 0
     )
     assert (
-        "1 records of contacts would be restored into crm"
+        "1 record of contacts to be restored into crm"
         in tandem(folder, "restore", "contacts", "5", "--into", "crm", "--dry-run").stdout
     )
