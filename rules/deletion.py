@@ -217,7 +217,7 @@ def carry_on_deletion(draft: Draft, sync: Sync, link_id: str) -> None:
     if link is None:
         return
     if sync.propagates_deletes and any(link.gone) and link.merged is None and link.restoring is None:
-        link.doomed = True
+        link.doomed = link.doomed or not link.refusals  # a counterpart that was edited meanwhile stays
     touch(draft, sync, link_id, link)
 
 

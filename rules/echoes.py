@@ -67,7 +67,8 @@ def complete_create(
     end_flight(draft, sync, link)
     link.restoring = None
     if old_id is not None and not link.gone[side]:
-        # What was being restored has come back under its old id: the new one is a record like any other.
+        # What was being restored has come back under its old id: the new one is its double, known to belong to the same counterpart.
+        _remember_pair(draft, sync, side, record_id, link.ids[1 - side])
         touch(draft, sync, link_id, link)
         return
     if old_id is not None and old_id != record_id:
@@ -89,6 +90,15 @@ def complete_create(
         draft.save_link(sync.name, link_id, link)
     else:
         paired(draft, sync, link_id, link)
+
+
+def _remember_pair(draft: Draft, sync: Sync, side: int, record_id: str, counterpart: str | None) -> None:
+    place, other = place_of(sync, side, record_id), sync.sides[1 - side]
+    image = draft.image(*place)
+    if image is not None and counterpart is not None:
+        image.pairs = ((sync.name, other.account, other.object.name, counterpart),)
+        draft.sync(sync.name).remembers = True
+        draft.save_image(place, image)
 
 
 def _hand_over(draft: Draft, sync: Sync, side: int, old_id: str, new_id: str) -> None:

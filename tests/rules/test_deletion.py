@@ -8,7 +8,7 @@ import pytest
 from rules.catalog import Capabilities
 from rules.events import Captured, Row, Truncated
 from rules.version import Version
-from tests.rules.world import CUSTOMERS, MAPPING, World, changed, deals, people
+from tests.rules.world import CUSTOMERS, World, changed, deals, people
 
 
 def linked(world: World | None = None, count: int = 1) -> World:
@@ -619,6 +619,11 @@ def test_a_counterpart_that_was_edited_meanwhile_stays(seen: bool, field: str) -
     world.right.edit("1", full_name="again")
     world.settle()
     assert list(world.right.records) == ["1"], "later edits do not make it fair game"
+    world.order("confirm")
+    world.settle()
+    world.order("retry")
+    world.settle()
+    assert list(world.right.records) == ["1"], "nor does trying again"
 
 
 def test_deleted_and_inserted_at_once_deletes_no_counterpart() -> None:
@@ -856,18 +861,26 @@ def test_a_restored_deal_is_not_copied_back() -> None:
     assert (len(world.left.records), len(world.right.records)) == (1, 1)
 
 
-def test_a_deal_that_came_back_while_it_was_being_restored_keeps_its_link() -> None:
-    world = linked(people(mapping=MAPPING))
+@pytest.mark.parametrize("identifier", [True, False])
+def test_a_record_that_comes_back_while_it_is_being_restored_keeps_its_link_and_its_double_is_shown(
+    identifier: bool,
+) -> None:
+    world = linked(people() if identifier else deals())
+    record = dict(world.right.records["1"])
     world.right.delete("1")
     world.settle()
     world.order("restore", into="shop")
     world.think_all()
+    del record["id"]
+    world.right.revive("1", **record)
+    world.right.finds = False
     world.deliver()  # restored under the id 2; the answer is on its way
-    answer = world.inbox.popleft()
-    world.right.log.clear()
-    world.right.revive("1", mail="1@x.io", full_name="Ann 1")
-    world.take("shop")
-    world.inbox.append(answer)
+    world.capture_all("shop")
+    world.inbox.rotate(1)
     world.settle()
     assert world.stands("shop", "1") == ("in_sync", None)
     assert world.stands("shop", "2") == ("failing", "duplicate")
+    world.right.edit("2", memo="edited")
+    world.settle()
+    assert world.stands("shop", "2") == ("failing", "duplicate")
+    assert len(world.left.records) == 1

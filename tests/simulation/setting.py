@@ -47,6 +47,7 @@ class Machine(App):
         self.commanded: list[Command] = []
         self.made_for: dict[str, Command] = {}  # id -> the create that made it
         self.opposite: list[Machine] = []  # those of the other account
+        self.reused: set[str] = set()  # ids that were given to another record, of which nothing can be told
         self.wrong: list[str] = []  # creates that should not have been
 
     def answer(self, command: Command) -> Answer:
@@ -65,6 +66,8 @@ class Machine(App):
         """Whether the record was made before, or made from one that came from here."""
         if not self.object.capabilities.tokens or command.pair is None:
             return
+        if any(command.pair[3] in app.reused for app in self.opposite):
+            return
         for earlier, made in self.made_for.items():
             if made.pair == command.pair and earlier in self.records and earlier != record_id:
                 self.wrong.append(f"{self.account}:{record_id} is {self.account}:{earlier} again, by {command.token}")
@@ -81,6 +84,7 @@ class Machine(App):
 
     def forget_source(self, record_id: str) -> None:
         """An id is given to another record."""
+        self.reused.add(record_id)
         self.made_for.pop(record_id, None)
         self.pairs.pop(record_id, None)
         for app in self.opposite:
