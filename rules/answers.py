@@ -7,7 +7,7 @@ import msgspec
 from rules.deletion import deleted_here, keep_edited, vanish
 from rules.draft import Draft, Place
 from rules.echoes import complete_create, settle_bases
-from rules.events import Answer, DeadLetter, Results
+from rules.events import Answer, DeadLetter, ReadRecords, Results
 from rules.links import paired, touch
 from rules.plan import Sync
 from rules.records import store
@@ -80,9 +80,9 @@ def _answer(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results
         _take_image(draft, event, answer)  # an answer that came twice, or the log told first
         return
     match answer.outcome:
-        case "applied" | "unchanged":
+        case "applied" | "unchanged" if answer.id is not None:
             _done(draft, sync, answer, link, event)
-        case "exists":
+        case "exists" if answer.id is not None and answer.values is not None and answer.version is not None:
             _exists(draft, sync, answer, link, event)
         case "conflict":
             _take_image(draft, event, answer)
@@ -116,34 +116,47 @@ def _done(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results) 
     if flight.op == "delete":
         deleted_here(draft, sync, answer.link, link, side)
         return
-    assert answer.id is not None and answer.values is not None and answer.version is not None
-    place = (event.account, event.object, answer.id)
+    place = (event.account, event.object, answer.id or "")
     image = draft.image(*place)
-    # The record may have changed since it was written: the image is then newer than the answer, and stays.
-    fresh = image is None or answer.version.newer_than(image.version)
     if flight.op == "create":
-        _created(draft, sync, answer, link, image, fresh=fresh, event=event)
+        _created(draft, sync, answer, link, image, place)
         return
     link.flight = None
-    settle_bases(sync, link, flight, answer.values)
-    told = fresh and image is not None and link.ids[side] == answer.id
-    changed = image is not None and (image.gone or image.values != answer.values)
-    if told:
+    settle_bases(sync, link, flight, flight.values if answer.values is None else answer.values)
+    if _is_fresh(answer, image) and image is not None and link.ids[side] == answer.id:
+        assert answer.values is not None and answer.version is not None
+        changed = image.gone or image.values != answer.values
         store(draft, place, answer.values, answer.version)
-    if not (told and changed):
-        touch(draft, sync, answer.link, link)
+        if changed:
+            return  # the link was told with the record
+    touch(draft, sync, answer.link, link)
 
 
-def _created(
-    draft: Draft, sync: Sync, answer: Answer, link: Link, image: Image | None, *, fresh: bool, event: Results
-) -> None:
-    assert answer.id is not None and answer.values is not None and answer.version is not None
-    place = (event.account, event.object, answer.id)
+def _is_fresh(answer: Answer, image: Image | None) -> bool:
+    """Whether the answer tells of a newer record than is known. The record may have changed since it was written: then the image is newer, and stays.
+
+    One without a record was given when it stood no longer: the log tells what became of it.
+    """
+    if answer.values is None or answer.version is None:
+        return False
+    return image is None or answer.version.newer_than(image.version)
+
+
+def _created(draft: Draft, sync: Sync, answer: Answer, link: Link, image: Image | None, place: Place) -> None:
+    flight = link.flight
+    assert flight is not None
     if _is_taken(draft, sync, answer, link, image):
         return
+    if answer.values is None or answer.version is None:
+        if image is None:
+            _reserve(draft, place, image)
+            draft.orders.append(ReadRecords(draft.connection.name, place[0], place[1], (place[2],)))
+        complete_create(draft, sync, answer.link, link, place[2], flight.values)
+        return
+    fresh = _is_fresh(answer, image)
     if fresh:
         _reserve(draft, place, image)
-    complete_create(draft, sync, answer.link, link, answer.id, answer.values)
+    complete_create(draft, sync, answer.link, link, place[2], answer.values)
     if fresh:
         store(draft, place, answer.values, answer.version)
 
@@ -165,7 +178,7 @@ def _exists(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results
     if _is_taken(draft, sync, answer, link, image):
         return
     end_flight(draft, sync, link)
-    fresh = image is None or answer.version.newer_than(image.version)
+    fresh = _is_fresh(answer, image)
     if image is not None and image.gone and not fresh:
         link.number = flight.number
         touch(draft, sync, answer.link, link)  # it has been deleted since
@@ -211,6 +224,8 @@ def _is_taken(draft: Draft, sync: Sync, answer: Answer, link: Link, image: Image
 
 def _refuse(link: Link, flight: Flight, refusal: Refusal) -> None:
     """Keeps a refusal beside those that still hold: of an update all that the last merge met again, of a create what concerns single fields."""
+    if any(link.gone) and link.restoring is None and flight.op != "delete":
+        return  # the deletion is what there is to show
     kept = [one for one in link.refusals if one.digest != refusal.digest and (flight.op == "update" or one.field)]
     link.refusals = [*kept, refusal]
 

@@ -78,7 +78,7 @@ def complete_create(
     link.gone[side] = image is not None and image.gone
     if not link.gone[1 - side]:
         link.merged, link.doomed, link.missed = None, False, False
-    link.refusals = [refusal for refusal in link.refusals if refusal.field is not None]
+    link.refusals = [] if any(link.gone) else [refusal for refusal in link.refusals if refusal.field is not None]
     seat_record(draft, sync, side, record_id, link_id, link)
     if old_id is not None:
         _drop_lost_bases(sync, link, side, flight.values)

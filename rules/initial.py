@@ -156,6 +156,8 @@ def _drop_unmet(draft: Draft, sync: Sync, side: int, record_id: str, *, told: bo
     image, read = draft.image(*place), draft.sync(sync.name).reads[place[0]]
     seat = None if image is None else image.seats.get(sync.name)
     if image is not None and seat is not None and not image.gone and not is_met(read, image, seat):
+        if read.began is not None and read.began.newer_than(image.version):
+            image.version = read.began  # since then it is known to be gone, whatever an old answer says
         vanish(draft, place, image, told=told)
 
 

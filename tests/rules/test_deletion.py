@@ -94,6 +94,23 @@ def test_deleted_while_its_create_is_on_its_way_shows_the_counterpart_that_came_
     assert world.stands("shop", "1") == ("failing", "deleted")
 
 
+@pytest.mark.parametrize("op", ["create", "update"])
+def test_deleted_while_a_command_that_is_refused_is_on_its_way_the_deletion_is_shown(op: str) -> None:
+    world = people().start()
+    world.right.refuse = lambda command, stored: (
+        ("invalid_value", "too rude", "full_name") if "full_name" in command.values else None
+    )
+    world.left.create(email="a@x.io", name="Rude" if op == "create" else None)
+    if op == "update":
+        world.settle()
+        world.left.edit("1", name="Rude")
+    world.take("crm")
+    world.left.delete("1")
+    world.take("crm")
+    world.settle()
+    assert [row.category for row in world.rows().values()] == (["deleted"] if op == "update" else [])
+
+
 def test_deleted_when_its_create_was_refused_it_is_forgotten() -> None:
     world = people().start()
     world.right.refuse = lambda command, stored: ("permission", "no", None)

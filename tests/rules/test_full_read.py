@@ -204,6 +204,20 @@ def test_a_change_from_before_the_read_of_a_record_that_it_did_not_meet_brings_n
     assert len(world.rows()) == 3
 
 
+def test_an_answer_from_before_does_not_bring_back_what_the_read_has_found_gone() -> None:
+    world = linked()
+    world.left.edit("1", name="New")
+    world.take("crm")
+    answer = world.carry_out(world.commands.popleft())
+    world.right.delete("1")
+    world.lose_log("shop")
+    world.settle()
+    assert world.stands("crm", "1") == ("pending", None)
+    world.inbox.extend(answer)
+    world.settle()
+    assert world.stands("crm", "1") == ("failing", "deleted")
+
+
 def test_the_first_record_of_an_object_that_was_read_empty_is_not_taken_for_missing() -> None:
     world = people().start()
     world.left.create(name="no mail")

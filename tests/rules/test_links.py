@@ -230,6 +230,43 @@ def test_the_echo_of_an_update_is_as_good_as_its_answer() -> None:
     assert world.stands("crm", "1") == ("in_sync", None)
 
 
+@pytest.mark.parametrize("op", ["create", "update"])
+@pytest.mark.parametrize("told", [True, False])
+def test_an_answer_to_a_command_whose_record_has_gone_since_shows_the_deletion(op: str, told: bool) -> None:
+    world = people().start()
+    world.left.create(email="a@x.io", name="Ann")
+    if op == "update":
+        world.settle()
+        world.left.edit("1", name="Anna")
+    world.take("crm")
+    order = world.commands[0]
+    world.deliver()
+    world.inbox.clear()
+    if told:
+        world.take("shop")
+    world.right.delete("1")
+    if told:
+        world.take("shop")
+    world.commands.append(order)  # delivered again, and answered without a record
+    world.deliver()
+    world.settle()
+    assert world.stands("crm", "1") == ("failing", "deleted")
+
+
+def test_a_create_whose_record_has_gone_before_anything_was_told_is_looked_for() -> None:
+    world = people().start()
+    world.left.create(email="a@x.io", name="Ann")
+    world.take("crm")
+    order = world.commands[0]
+    world.deliver()
+    world.inbox.clear()
+    world.right.delete("1")
+    world.right.log.clear()
+    world.commands.append(order)
+    world.settle()
+    assert world.stands("crm", "1") == ("failing", "deleted")
+
+
 # ---------------------------------------------------------------- no answer, account down
 
 

@@ -193,7 +193,7 @@ class App:
         known = self.tokens[command.token]
         stands = self.records.get(known.id or "")
         if stands is None or command.op == "delete":
-            return known
+            return msgspec.structs.replace(known, values=None, version=None)
         return msgspec.structs.replace(known, values=dict(stands), version=self.version())
 
     def _do(self, command: Command) -> Answer:
