@@ -73,7 +73,8 @@ def _document(reports: dict[str, AccountReport], mistakes: list[Problem]) -> dic
 def _show(output: Output, installation: Installation, reports: dict[str, AccountReport]) -> None:
     for report in reports.values():
         sign = Text("✗ ", style="red") if report.fatal else Text("✓ ", style="green")
-        count = f", {len(report.catalog.objects)} objects" if report.catalog else ""
+        known = len(report.catalog.objects) if report.catalog else 0
+        count = f", {known} object{'' if known == 1 else 's'}" if report.catalog else ""
         output.say(
             sign.append(f"{report.account}  ", style="bold").append(
                 f"{report.version or report.connector}{count}", style="not bold default"
