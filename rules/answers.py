@@ -114,7 +114,7 @@ def _done(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results) 
     assert flight is not None
     side = flight.side
     if flight.op == "delete":
-        deleted_here(draft, sync, answer.link, link, side)
+        _deleted(draft, sync, answer, link, side)
         return
     place = (event.account, event.object, answer.id or "")
     image = draft.image(*place)
@@ -130,6 +130,18 @@ def _done(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results) 
         if changed:
             return  # the link was told with the record
     touch(draft, sync, answer.link, link)
+
+
+def _deleted(draft: Draft, sync: Sync, answer: Answer, link: Link, side: int) -> None:
+    told_by_log = sync.sides[side].object.capabilities.capture == "log"
+    if answer.id != link.ids[side]:
+        link.flight = None  # by now another record, or the same under another id, has its place
+        touch(draft, sync, answer.link, link)
+    elif answer.outcome == "missing" and told_by_log and not link.gone[side]:
+        link.flight, link.doomed = None, False  # it is gone, or has another id: the log tells which
+        touch(draft, sync, answer.link, link)
+    else:
+        deleted_here(draft, sync, answer.link, link, side)
 
 
 def _is_fresh(answer: Answer, image: Image | None) -> bool:
@@ -275,7 +287,7 @@ def _missing(draft: Draft, sync: Sync, answer: Answer, link: Link) -> None:
     assert flight is not None
     record_id = link.ids[flight.side]
     if flight.op == "delete":
-        deleted_here(draft, sync, answer.link, link, flight.side)
+        _deleted(draft, sync, answer, link, flight.side)
         return
     link.flight, link.number = None, flight.number
     place = place_of(sync, flight.side, record_id or "")

@@ -729,6 +729,36 @@ def test_records_restored_while_the_sync_is_stopped_are_not_deleted_by_confirm()
     assert {row.status for row in world.rows().values()} == {"in_sync"}
 
 
+@pytest.mark.parametrize("how", ["merged", "renumbered"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_deletion_that_is_on_its_way_to_a_record_which_is_another_by_now_hits_none(how: str, when: str) -> None:
+    world = linked(people(deletes="propagate"))
+    world.right.create(full_name="survivor")
+    world.settle()
+    world.left.delete("1")
+    world.take("crm")
+    if when == "before":
+        if how == "merged":
+            world.right.merge("1", "2")
+        else:
+            world.right.renumber("1", "50")
+    else:
+        world.deliver()
+        answer = world.inbox.pop()
+        world.right.log.clear()
+        world.right.put("1", {"mail": "1@x.io"})
+        if how == "merged":
+            world.right.merge("1", "2")
+        else:
+            world.right.renumber("1", "50")
+        world.take("shop")
+        world.inbox.append(answer)
+    world.settle()
+    survivor = "2" if how == "merged" else "50"
+    assert survivor in world.right.records
+    assert world.stands("shop", survivor) == ("failing", "deleted")
+
+
 def test_a_delete_that_is_refused_is_shown_and_tried_again_on_demand() -> None:
     world = linked(people(deletes="propagate"))
     world.right.refuse = lambda command, stored: ("permission", "DELETE is not granted", None)
