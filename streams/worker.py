@@ -22,6 +22,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
+from streams import collector
 from streams.app import App, FaustSource, disk_of, new_app
 from streams.broker import Broker
 from streams.config import ConfigStore
@@ -66,6 +67,7 @@ PartsOf = Callable[[Topics, ConfigStore], Parts]
 
 def run_worker(settings: WorkerSettings, parts_of: PartsOf) -> None:
     """Runs until SIGTERM or SIGINT. Returns then; else the process ends with a status of `streams.ending`."""
+    collector.calm()
     mode.loop.use("uvloop")
     settings.folder.mkdir(parents=True, exist_ok=True)
     _quieten()
