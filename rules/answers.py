@@ -193,7 +193,7 @@ def _exists(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results
     fresh = _is_fresh(answer, image)
     if image is not None and image.gone and not fresh:
         link.number = flight.number
-        touch(draft, sync, answer.link, link)  # it has been deleted since
+        _look_around(draft, sync, answer.link, link)  # it has been deleted since
         return
     if fresh:
         _reserve(draft, place, image)
@@ -230,8 +230,14 @@ def _is_taken(draft: Draft, sync: Sync, answer: Answer, link: Link, image: Image
     refusal = Refusal(digest_of_flight(link, flight), "duplicate", message, None, named)
     end_flight(draft, sync, link)
     _refuse(link, flight, refusal)
-    touch(draft, sync, answer.link, link)
+    _look_around(draft, sync, answer.link, link)
     return True
+
+
+def _look_around(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
+    """Nothing was created: before that is tried again, or shown, a record that is there already may take the place."""
+    draft.save_link(sync.name, link_id, link)
+    draft.bereave(sync.name, link_id)
 
 
 def _refuse(link: Link, flight: Flight, refusal: Refusal) -> None:
@@ -317,9 +323,10 @@ def _rejected(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Resul
     end_flight(draft, sync, link)
     _refuse(link, flight, refusal)
     draft.note(sync.name, answer.link, "refused", note=refusal.message)
-    touch(draft, sync, answer.link, link)
     if flight.op == "create":
-        draft.bereave(sync.name, answer.link)
+        _look_around(draft, sync, answer.link, link)
+    else:
+        touch(draft, sync, answer.link, link)
 
 
 def _dead_letter(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results) -> DeadLetter:

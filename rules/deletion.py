@@ -46,6 +46,7 @@ def vanish(draft: Draft, place: Place, image: Image, *, told: bool, token: str |
             continue
         link.gone[side], link.refusals = True, []
         link.doomed = told and not _is_its_own(link, side, token)
+        _end_deletion(sync, link, side)
         other = link.ids[1 - side]
         if other is not None:
             draft.stir(sync.sides[1 - side].account, sync.sides[1 - side].object.name, other)
@@ -222,12 +223,21 @@ def carry_on_deletion(draft: Draft, sync: Sync, link_id: str) -> None:
 
 
 def deleted_here(draft: Draft, sync: Sync, link_id: str, link: Link, side: int) -> None:
-    """Our own deletion is done. If its cause has come back meanwhile, so does what was deleted for it."""
+    """Our own deletion is done."""
     place: Place = (sync.sides[side].account, sync.sides[side].object.name, link.ids[side] or "")
     image = draft.image(*place)
     if image is not None and not image.gone:
         vanish(draft, place, image, told=True)
-    link.flight, link.gone[side] = None, True
+    else:
+        link.gone[side] = True
+        _end_deletion(sync, link, side)
+        touch(draft, sync, link_id, link)
+
+
+def _end_deletion(sync: Sync, link: Link, side: int) -> None:
+    """Where the link was deleting the record, that is done, whoever tells of it. If its cause has come back meanwhile, so does the record."""
+    if link.flight is None or link.flight.op != "delete" or link.flight.side != side:
+        return
+    link.flight = None
     if not link.gone[1 - side] and sync.writes[side]:
         link.restoring = side
-    touch(draft, sync, link_id, link)

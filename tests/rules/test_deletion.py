@@ -759,6 +759,22 @@ def test_a_deletion_that_is_on_its_way_to_a_record_which_is_another_by_now_hits_
     assert world.stands("shop", survivor) == ("failing", "deleted")
 
 
+def test_a_record_that_is_made_anew_under_the_id_of_one_that_we_deleted_stays_when_the_answer_comes_late() -> None:
+    world = linked(people(deletes="propagate"))
+    world.left.delete("1")
+    world.take("crm")
+    order = world.commands[0]
+    world.deliver()
+    world.inbox.clear()
+    world.right.revive("1", mail="new@x.io")
+    world.take("shop")
+    world.commands.append(order)
+    world.settle()
+    world.clock(301)
+    assert list(world.right.records) == ["1"]
+    assert world.stands("shop", "1") == ("in_sync", None)
+
+
 def test_a_delete_that_is_refused_is_shown_and_tried_again_on_demand() -> None:
     world = linked(people(deletes="propagate"))
     world.right.refuse = lambda command, stored: ("permission", "DELETE is not granted", None)

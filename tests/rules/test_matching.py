@@ -324,6 +324,24 @@ def test_a_create_that_meets_a_record_links_it_also_before_the_log_has_told_of_i
     assert world.left.records["1"]["phone"] == "1"
 
 
+def test_a_create_that_meets_a_taken_record_takes_one_that_has_got_its_identifier_meanwhile() -> None:
+    world = people(direction="to shop")
+    world.left.create(email="a@x.io")
+    world.right.create(mail="c@x.io")
+    world.right.create(mail="b@x.io", full_name="free")
+    world.start()
+    world.left.edit("1", email="z@x.io")
+    world.take("crm")
+    world.commands.clear()  # the shop still has a@x.io
+    world.left.create(email="a@x.io")
+    world.take("crm")
+    world.left.edit("2", email="b@x.io")
+    world.take("crm")
+    world.settle()
+    assert ("2", "2") in pairs(world)
+    assert len(world.right.records) == 3
+
+
 def test_a_create_that_meets_a_record_of_another_link_is_a_duplicate_naming_both() -> None:
     world = people()
     world.left.create(email="a@x.io")
