@@ -117,7 +117,8 @@ def _move_or_mark(draft: Draft, sync: Sync, side: int, named: tuple[str, Link], 
     if image is not None and (image.gone or (seat is not None and seat.link is not None)):
         if not link.gone[side]:
             draft.stir(survivor[0], survivor[1], link.ids[side] or "")
-        link.gone[side], link.refusals, link.doomed = True, [], False
+        link.gone[side], link.refusals, link.doomed, link.missed = True, [], False, False
+        draft.bereave(sync.name, link_id)
         link.merged, link.restoring = reference(sync, side, survivor[2]), None
         touch(draft, sync, link_id, link)
         return False
@@ -128,7 +129,7 @@ def _move_or_mark(draft: Draft, sync: Sync, side: int, named: tuple[str, Link], 
         # Its whole is read; until then it holds the link's place.
         draft.save_image(survivor, Image(NEVER, {}, "", {sync.name: Seat(side)}, partial=True))
     draft.sync(sync.name).moved = True
-    link.gone[side], link.refusals = False, []
+    link.gone[side], link.refusals, link.missed = False, [], False
     if link.flight is not None:
         link.flight.sources = {}  # it was for the loser: the survivor does not have it
     if image is not None and not image.partial:

@@ -872,6 +872,23 @@ def test_a_merge_followed_on_the_other_side_leaves_one_pair() -> None:
     assert world.stands("shop", "2") == ("in_sync", None)
 
 
+@pytest.mark.parametrize("noticed", ["by a write", "by the log"])
+def test_a_duplicate_takes_the_place_of_a_loser(noticed: str) -> None:
+    world = linked(count=2)
+    world.left.create(email="1@x.io", name="twin")
+    world.settle()
+    assert world.stands("crm", "3") == ("failing", "duplicate")
+    world.right.edit("1", tel="7")
+    world.left.merge("1", "2")
+    if noticed == "by a write":
+        world.take("shop")
+        world.deliver()
+        world.think_all()
+        assert world.stands("crm", "3") == ("failing", "duplicate")
+    world.settle()
+    assert world.of("shop", "1").sides["crm"].id == "3"
+
+
 @pytest.mark.parametrize("deletes", ["keep", "propagate"])
 def test_a_merge_that_is_reported_again_and_as_a_deletion_changes_nothing_more(deletes: str) -> None:
     world = linked(people(deletes=deletes), count=3)

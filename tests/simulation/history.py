@@ -106,10 +106,11 @@ class History(World):
             case "delete":
                 app.delete(record_id)
             case "revive":
-                gone = [str(number) for number in range(1, app.next_id) if str(number) not in app.records]
+                # An id that was given up for another is not used again: an answer could tell of its new record before the log tells of that.
+                gone = {str(number) for number in range(1, app.next_id)} - app.records.keys() - app.given_up
                 if not gone or not self._allowed(app, "", values):
                     return
-                record_id = self.rng.choice(gone)
+                record_id = self.rng.choice(sorted(gone))
                 app.forget_source(record_id)
                 app.revive(record_id, **values)
             case "renumber":
@@ -130,6 +131,7 @@ class History(World):
 
     def _renumber(self, app: Machine, old_id: str, new_id: str) -> None:
         app.renumber(old_id, new_id)
+        app.given_up.add(old_id)
         app.writers |= {(new_id, field): sync for (one, field), sync in app.writers.items() if one == old_id}
         if old_id in app.made_for:
             app.made_for[new_id] = app.made_for.pop(old_id)

@@ -48,6 +48,7 @@ class Machine(App):
         self.made_for: dict[str, Command] = {}  # id -> the create that made it
         self.opposite: list[Machine] = []  # those of the other account
         self.reused: set[str] = set()  # ids that were given to another record, of which nothing can be told
+        self.given_up: set[str] = set()  # ids whose records have others now
         self.wrong: list[str] = []  # creates that should not have been
 
     def answer(self, command: Command) -> Answer:
