@@ -34,6 +34,7 @@ from console.target import Target, cluster
 from deploy.errors import DeployError, ServerEndedError
 from deploy.kafka import EmbeddedKafka
 from rules.config import BrokerConfig, Installation, check_catalogs
+from streams import collector
 from streams.broker import Broker
 from streams.topics import Topics, ensure_topics
 
@@ -57,6 +58,7 @@ class Engine:
     async def run(self) -> None:
         """Runs until a signal, or until something ends that the rest cannot do without. Raises `ConsoleError`."""
         silence()
+        collector.calm()
         await until_signalled(self._run())
 
     async def _run(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from rules.catalog import Value
 from rules.events import AccountOrder, Command, Commands, DeadLetter, FieldChange, HistoryRow, Tick
@@ -36,6 +36,15 @@ Place = tuple[str, str, str]  # account, object, id
 LinkKey = tuple[str, str]  # sync, link
 _NOTHING: frozenset[bytes] = frozenset()
 COMMANDS, WEIGHT = 500, 400_000  # commands, and characters of text, that one message holds at most
+
+
+class SeatBefore(NamedTuple):
+    """How a record without a link was shown before this event."""
+
+    status: str
+    aside: bool
+    message: str | None
+    values: dict[str, Value]
 
 
 class Reads(Protocol):
@@ -69,7 +78,7 @@ class Draft:
         self.changed_images: dict[Place, None] = {}
         self.changed_links: dict[LinkKey, None] = {}
         # What was shown of each record before this event: its status and whether its row stood aside; of each link its bytes and status.
-        self.seats_before: dict[tuple[str, Place], tuple[str, bool]] = {}
+        self.seats_before: dict[tuple[str, Place], SeatBefore] = {}
         self.links_before: dict[LinkKey, tuple[bytes, str] | None] = {}
         # What is looked at when all of the event has been seen: see `rules.aftermath`.
         self.stirred: dict[Place, None] = {}
@@ -109,7 +118,7 @@ class Draft:
         if not image.gone:
             for sync, seat in image.seats.items():
                 if seat.link is None:
-                    self.seats_before[sync, place] = (seat.status, seat.aside)
+                    self.seats_before[sync, place] = SeatBefore(seat.status, seat.aside, seat.message, image.values)
 
     def save_image(self, place: Place, image: Image | None) -> None:
         """Keeps an image, or forgets it."""

@@ -19,7 +19,7 @@ def judge(draft: Draft, sync: Sync, side: int, place: Place, image: Image, *, wa
     if draft.is_idle(sync):
         draft.save_image(place, image)
     elif not walking and not _is_its_turn(draft, sync, side, place, image):
-        _alone(draft, sync, seat, place, "pending", None, "waits until both sides have been read")
+        _alone(draft, sync, seat, place, "pending", None, None)  # both sides are being read: the sync's own row says so
         draft.save_image(place, image)
     else:
         _judge(draft, sync, side, place, image)

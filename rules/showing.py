@@ -11,9 +11,9 @@ from rules.draft import Draft, LinkKey, Place
 from rules.events import Side, StatusRow, SyncRow
 from rules.plan import Sync
 from rules.remedies import remedy
-from rules.state import SyncState, encode
+from rules.state import Link, SyncState, encode
 
-Rows = dict[tuple[str, str], StatusRow]
+Rows = dict[tuple[str, str], StatusRow | None]  # None: the row that is there says it already
 
 
 def status_rows(draft: Draft) -> list[StatusRow]:
@@ -32,7 +32,8 @@ def status_rows(draft: Draft) -> list[StatusRow]:
             seats[key] = None
     for sync, place in seats:
         _show_seat(draft, rows, ended, sync, place)
-    return [*rows.values(), *(StatusRow(sync, key, None) for sync, key in ended if (sync, key) not in rows)]
+    fresh = [row for row in rows.values() if row is not None]
+    return [*fresh, *(StatusRow(sync, key, None) for sync, key in ended if (sync, key) not in rows)]
 
 
 def _count(draft: Draft, sync: str, before: str | None, after: str | None) -> None:
@@ -61,6 +62,9 @@ def _show_link(draft: Draft, rows: Rows, ended: dict[tuple[str, str], None], key
     ]
     if before is not None and not any(place in draft.changed_images for place in places) and encode(link) == before[0]:
         return
+    if before is None and _stands_already(draft, key, link, places):
+        rows[key] = None
+        return
     sides: dict[str, Side] = {}
     for side, record_id in zip(sync.sides, link.ids, strict=True):
         if record_id is not None:
@@ -70,15 +74,30 @@ def _show_link(draft: Draft, rows: Rows, ended: dict[tuple[str, str], None], key
     rows[key] = StatusRow(*key, link.status, link.category, link.message, hint, link.since, sides)
 
 
+def _stands_already(draft: Draft, key: LinkKey, link: Link, places: list[Place]) -> bool:
+    """Whether a record that was shown as pending still is, now that its counterpart is being made. In a first sync that is most of them."""
+    if len(places) != 1 or (link.status, link.category, link.message) != ("pending", None, None):
+        return False
+    place = places[0]
+    shown, image = draft.seats_before.get((key[0], place)), draft.image(*place)
+    return (
+        shown is not None
+        and image is not None
+        and (shown.status, shown.aside, shown.message) == ("pending", False, None)
+        and shown.values is image.values
+        and key[1] == f"{place[0]}:{place[2]}"
+    )
+
+
 def _show_seat(draft: Draft, rows: Rows, ended: dict[tuple[str, str], None], sync_name: str, place: Place) -> None:
     image, shown = draft.image(*place), draft.seats_before.get((sync_name, place))
     seat = None if image is None or image.gone or image.partial else image.seats.get(sync_name)
     alone = seat if seat is not None and seat.link is None else None
-    _count(draft, sync_name, None if shown is None else shown[0], None if alone is None else alone.status)
+    _count(draft, sync_name, None if shown is None else shown.status, None if alone is None else alone.status)
     name = f"{place[0]}:{place[2]}"
     sync = draft.rules.syncs.get(sync_name)
     if shown is not None:
-        ended[sync_name, name + "~" * shown[1]] = None
+        ended[sync_name, name + "~" * shown.aside] = None
     if alone is None or image is None or sync is None:
         return
     alone.aside = alone.aside or (draft.sync(sync_name).moved and draft.link(sync_name, name) is not None)
