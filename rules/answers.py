@@ -95,6 +95,8 @@ def _answer(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results
             _rejected(draft, sync, answer, link, event)
         case _:
             _unknown(draft, sync, answer, link)
+    if any(link.gone) and link.flight is None:
+        draft.bereave(sync.name, answer.link)  # it could not be filled while the command was on its way
 
 
 def _take_image(draft: Draft, event: Results, answer: Answer) -> None:

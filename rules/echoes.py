@@ -35,6 +35,8 @@ def adopt(draft: Draft, place: Place, token: str, stored: Values) -> None:
             link.flight = None
             settle_bases(sync, link, flight, {**flight.values, **stored})
             touch(draft, sync, named[1], link)
+            if any(link.gone):
+                draft.bereave(sync.name, named[1])
     elif link.unsure is not None and link.unsure[0] == named[3]:
         _make_sure(draft, sync, named[1], link, place, stored)
 

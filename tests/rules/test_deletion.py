@@ -187,6 +187,29 @@ def test_a_new_record_with_the_same_identifier_takes_the_link_over_and_is_merged
     assert next(iter(world.left.records.values()))["phone"] == "7"
 
 
+@pytest.mark.parametrize("end", ["missing", "echo"])
+def test_a_record_that_was_kept_out_takes_the_place_also_when_a_command_was_on_its_way_to_the_one_before(
+    end: str,
+) -> None:
+    world = people(direction="to shop")
+    for name in ("linked", "free"):
+        world.right.create(mail="a@x.io", full_name=name)
+    world.left.create(email="a@x.io", name="Ann")
+    world.start()
+    world.left.edit("1", phone="1")
+    world.take("crm")
+    if end == "echo":
+        world.deliver()
+        answer = world.inbox.popleft()
+    world.right.delete("1")
+    world.take("shop")
+    if end == "echo":
+        world.inbox.append(answer)
+    world.settle()
+    assert world.stands("shop", "2") == ("in_sync", None)
+    assert world.right.records["2"]["tel"] == "1"
+
+
 @pytest.mark.parametrize("order", ["oldest", "youngest"])
 def test_a_record_that_was_kept_out_takes_the_place_of_a_twin_that_is_deleted(order: str) -> None:
     world = people(direction="to shop")

@@ -46,6 +46,7 @@ class History(World):
         setting = draw(self.rng)
         super().__init__(*setting.apps, syncs=setting.syncs)
         self.machines: list[Machine] = setting.apps
+        self.machines_by_place = {(app.account, app.object.name): app for app in setting.apps}
         self.page_size = setting.page_size
         self.readings: list[Reading] = []
         self.sent: dict[str, deque[Event]] = {account: deque(maxlen=6) for account in self.accounts}
@@ -217,7 +218,11 @@ class History(World):
 
     def lose_log(self, account: str) -> None:
         """What is lost is found only by reads that begin later."""
-        next(app for app in self.apps.values() if app.account == account).log.clear()
+        log = next(app for app in self.apps.values() if app.account == account).log
+        for object_name, row in log:
+            if row.old_id is not None:
+                self.machines_by_place[account, object_name].reused |= {row.id, row.old_id}
+        log.clear()
         self.inbox.append(LogStarted(account))
 
     def capture_some(self, account: str) -> None:

@@ -47,7 +47,7 @@ class Machine(App):
         self.commanded: list[Command] = []
         self.made_for: dict[str, Command] = {}  # id -> the create that made it
         self.opposite: list[Machine] = []  # those of the other account
-        self.reused: set[str] = set()  # ids that were given to another record, of which nothing can be told
+        self.reused: set[str] = set()  # ids of which nothing can be told: given to another record, or taken when no log was kept
         self.given_up: set[str] = set()  # ids whose records have others now
         self.wrong: list[str] = []  # creates that should not have been
 
@@ -70,7 +70,8 @@ class Machine(App):
         if any(command.pair[3] in app.reused for app in self.opposite):
             return
         for earlier, made in self.made_for.items():
-            if made.pair == command.pair and earlier in self.records and earlier != record_id:
+            there = earlier in self.records and earlier not in self.reused
+            if made.pair == command.pair and there and earlier != record_id:
                 self.wrong.append(f"{self.account}:{record_id} is {self.account}:{earlier} again, by {command.token}")
         for app in self.opposite:
             source = app.made_for.get(command.pair[3]) if app.object.name == command.pair[2] else None
