@@ -154,7 +154,7 @@ def _fill_place(draft: Draft, sync_name: str, link_id: str) -> None:
         draft.save_link(sync_name, link_id, link)
         return
     found = draft.link(sync_name, link_id)
-    if found is not None and found.flight is None:
+    if found is not None and found.flight is None and found.waits is None:
         touch(draft, sync, link_id, found)
 
 

@@ -12,7 +12,7 @@ from rules.links import paired, touch
 from rules.plan import Sync
 from rules.records import store
 from rules.remedies import remedy
-from rules.seats import claims, dissolve, leave, place_of, reference, seat_record
+from rules.seats import claims, dissolve, has_lost, leave, place_of, reference, seat_record
 from rules.sending import command_of, digest_of_field, digest_of_flight, end_flight, set_status
 from rules.state import Flight, Image, Link, Refusal
 from rules.version import NEVER
@@ -95,8 +95,8 @@ def _answer(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results
             _rejected(draft, sync, answer, link, event)
         case _:
             _unknown(draft, sync, answer, link)
-    if any(link.gone) and link.flight is None:
-        draft.bereave(sync.name, answer.link)  # it could not be filled while the command was on its way
+    if has_lost(link):
+        draft.bereave(sync.name, answer.link)  # its place could not be filled while the command was on its way
 
 
 def _take_image(draft: Draft, event: Results, answer: Answer) -> None:

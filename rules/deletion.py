@@ -6,7 +6,7 @@ from rules.draft import Draft, Place
 from rules.events import Row
 from rules.links import touch
 from rules.plan import Sync
-from rules.seats import reference, seat_record, side_image
+from rules.seats import claims, reference, seat_record, side_image
 from rules.sending import Write, read_token, send
 from rules.state import Image, Link, Refusal, Seat, Values
 from rules.values import is_empty
@@ -135,7 +135,7 @@ def _move_or_mark(draft: Draft, sync: Sync, side: int, named: tuple[str, Link], 
     if image is not None and not image.partial:
         _drop_bases_of_loser(sync, link, side, image.values)
     seat_record(draft, sync, side, survivor[2], link_id, link)
-    draft.stir(*survivor)
+    claims(draft, sync, link)
     draft.note(sync.name, link_id, "merged", note=f"into {reference(sync, side, survivor[2])}")
     touch(draft, sync, link_id, link)
     return image is None

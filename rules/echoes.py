@@ -9,7 +9,7 @@ from rules.catalog import Value
 from rules.draft import Draft, Place
 from rules.links import paired, touch
 from rules.plan import Sync
-from rules.seats import claims, leave, place_of, seat_record
+from rules.seats import claims, has_lost, leave, place_of, seat_record
 from rules.sending import end_flight, read_token
 from rules.state import Flight, Link, Values
 from rules.values import is_empty
@@ -35,7 +35,7 @@ def adopt(draft: Draft, place: Place, token: str, stored: Values) -> None:
             link.flight = None
             settle_bases(sync, link, flight, {**flight.values, **stored})
             touch(draft, sync, named[1], link)
-            if any(link.gone):
+            if has_lost(link):
                 draft.bereave(sync.name, named[1])
     elif link.unsure is not None and link.unsure[0] == named[3]:
         _make_sure(draft, sync, named[1], link, place, stored)

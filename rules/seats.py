@@ -112,6 +112,11 @@ def dissolve(draft: Draft, sync: Sync, side: int, record_id: str) -> bool:
     return True
 
 
+def has_lost(link: Link) -> bool:
+    """Whether a record of the link is gone, and nothing is on its way that may tell more."""
+    return any(link.gone) and link.flight is None and link.waits is None
+
+
 def claims(draft: Draft, sync: Sync, link: Link) -> None:
     """The link has changed: what names one of its records, or awaits one, is looked at again at the end of the event."""
     for side in (0, 1):

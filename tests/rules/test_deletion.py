@@ -895,6 +895,24 @@ def test_a_merge_followed_on_the_other_side_leaves_one_pair() -> None:
     assert world.stands("shop", "2") == ("in_sync", None)
 
 
+def test_a_duplicate_is_judged_again_when_what_it_claims_is_merged_into_another() -> None:
+    world = people(direction="to shop")
+    world.left.create(email="a@x.io", name="Ann")
+    world.start()
+    world.left.edit("1", email="b@x.io")
+    world.take("crm")
+    world.commands.clear()
+    world.right.finds = False
+    world.left.create(email="a@x.io", name="twin")
+    world.take("crm")
+    assert world.stands("crm", "2") == ("failing", "duplicate")
+    world.right.create(mail="c@x.io")
+    world.take("shop")
+    world.right.merge("1", "2")
+    world.settle()
+    assert world.stands("crm", "2") == ("in_sync", None)
+
+
 @pytest.mark.parametrize("noticed", ["by a write", "by the log"])
 def test_a_duplicate_takes_the_place_of_a_loser(noticed: str) -> None:
     world = linked(count=2)
