@@ -63,7 +63,7 @@ def _show_lacking(draft: Draft, sync: Sync, link: Link, target: int, field: str,
     source = reference(sync, 1 - target, link.ids[1 - target])
     awaited = next((one for one in link.awaits if _fills(sync, target, one, field)), None)
     problem = next((one for one in fresh.problems if one.field == field), None)
-    refused = next((one for one in link.refusals if one.field == field), None)
+    refused = next((one for one in fresh.refused if one.field == field), None)
     if awaited is not None:
         coming = is_coming(draft, *awaited)
         message = f"{account}.{field} must refer to {named(draft, awaited)}, which is not linked" + " yet" * coming
@@ -89,6 +89,7 @@ class _Fresh:
         self.values: Values = {}
         self.sources: Values = {}
         self.problems: list[FieldProblem] = []
+        self.refused: list[Refusal] = []
         translation = Counterparts(draft)
         for mapping in sync.mappings:
             source_field, field = mapping.fields[1 - target], mapping.fields[target]
@@ -104,14 +105,18 @@ class _Fresh:
                     continue
             if isinstance(value, Awaited):
                 link.awaits.append((value.sync, value.side, value.id))
-            elif not (link.refusals and is_refused(link, target, field, value)):
+            elif refusal := refusal_of(link, target, field, value):
+                self.refused.append(refusal)
+            else:
                 self.values[field], self.sources[source_field] = value, source
 
 
-def is_refused(link: Link, side: int, field: str, value: Value) -> bool:
-    """Whether the target has refused this value of the field before."""
+def refusal_of(link: Link, side: int, field: str, value: Value) -> Refusal | None:
+    """How the target has refused this value of the field before, if it has."""
+    if not link.refusals:
+        return None
     refused = digest_of_field(field, side, value)
-    return any(one.field == field and one.digest == refused for one in link.refusals)
+    return next((one for one in link.refusals if one.field == field and one.digest == refused), None)
 
 
 def _send_create(draft: Draft, sync: Sync, link_id: str, link: Link, write: Write) -> None:
@@ -174,6 +179,6 @@ def _last_known(sync: Sync, link: Link, target: int, old: Values) -> Values:
     for field in side.object.fields:
         value = old.get(field.name)
         generated = field.read_only or (field.name in side.object.key and not field.required)
-        if not (generated or is_empty(value) or is_refused(link, target, field.name, value)):
+        if not (generated or is_empty(value) or refusal_of(link, target, field.name, value)):
             values[field.name] = value
     return values

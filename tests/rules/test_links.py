@@ -537,6 +537,20 @@ def test_a_create_with_a_refused_value_in_a_required_field_is_failing_and_says_w
     assert "too rude" in (world.of("crm", "1").message or "")
 
 
+def test_what_was_refused_is_not_shown_any_more_when_the_value_is_gone() -> None:
+    world = people()
+    world.right.object = changed(CUSTOMERS, full_name={"required": True})
+    world.start()
+    world.right.refuse = lambda command, stored: (
+        ("invalid_value", "too rude", "full_name") if "full_name" in command.values else None
+    )
+    world.left.create(email="a@x.io", name="Rude")
+    world.settle()
+    world.left.edit("1", name=None)
+    world.settle()
+    assert world.stands("crm", "1") == ("failing", "missing_required")
+
+
 def test_a_create_without_a_required_value_is_failing_and_names_the_field() -> None:
     world = people()
     world.right.object = changed(CUSTOMERS, full_name={"required": True})
