@@ -188,6 +188,11 @@ def _exists(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results
     assert flight is not None and answer.id is not None and answer.values is not None and answer.version is not None
     side = flight.side
     place = (event.account, event.object, answer.id)
+    if link.ids[side] is not None and not link.gone[side]:
+        end_flight(draft, sync, link)  # what was to be restored has come back meanwhile
+        _take_image(draft, event, answer)
+        touch(draft, sync, answer.link, link)
+        return
     image = draft.image(*place)
     if _is_taken(draft, sync, answer, link, image):
         return

@@ -11,7 +11,7 @@ from rules.plan import Sync
 from rules.references import Counterparts, is_coming, named
 from rules.seats import claims, reference, seat_record, side_image
 from rules.sending import Write, digest_of, digest_of_field, send, set_status
-from rules.state import Image, Link, Values
+from rules.state import Image, Link, Refusal, Values
 from rules.values import InvalidValueError, is_empty
 
 

@@ -605,6 +605,26 @@ def test_a_record_waits_to_be_restored_while_the_account_is_down() -> None:
     assert len(world.right.records) == 1
 
 
+@pytest.mark.parametrize("answer", ["exists", "refused"])
+def test_a_record_that_comes_back_while_it_is_being_restored_keeps_its_link_whatever_the_answer(answer: str) -> None:
+    world = linked()
+    world.right.delete("1")
+    world.settle()
+    world.order("restore", into="shop")
+    world.think_all()
+    if answer == "exists":
+        world.right.create(mail="1@x.io", full_name="Other")
+    else:
+        world.right.refuse = lambda command, stored: ("permission", "no", None) if command.op == "create" else None
+    events = world.carry_out(world.commands.popleft())
+    world.right.log.clear()
+    world.right.revive("1", mail="1@x.io", full_name="Ann 1")
+    world.take("shop")
+    world.inbox.extend(events)
+    world.settle()
+    assert world.stands("shop", "1") == ("in_sync", None)
+
+
 def test_a_record_that_comes_back_while_it_waits_to_be_restored_is_not_created() -> None:
     world = linked()
     world.right.delete("1")
