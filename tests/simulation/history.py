@@ -122,6 +122,7 @@ class History(World):
                 if survivor == record_id:
                     return
                 app.merge(record_id, survivor)
+                app.forget_writers(survivor, [field.name for field in app.object.fields])
                 values = {survivor: None}
             case _:
                 raise AssertionError(act)
