@@ -14,7 +14,7 @@ import time
 from bench.throughput import PAIRS, SYNC
 from rules.catalog import Field, FieldType, Kind, Object
 from rules.decide import Decision, Envelope, decide
-from rules.events import Answer, Captured, Commands, Event, Order, ReadDone, ReadRequest, Results, Row, Tick
+from rules.events import Answer, Captured, Commands, Event, Order, ReadDone, ReadRequest, Results, Row
 from rules.plan import connection_documents
 from rules.state import decode_sync, sync_key
 from rules.version import Version
@@ -74,7 +74,7 @@ def run(records: int) -> dict[str, float]:
     ticks, batches = list(decision.ticks), list[Commands]()
     while ticks:
         decision = core.take("create", ticks.pop(0))
-        ticks += [tick for tick in decision.ticks if isinstance(tick, Tick)]
+        ticks += decision.ticks
         batches += [one for one in decision.orders if isinstance(one, Commands)]
     number = 0
     for batch in batches:
