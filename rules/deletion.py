@@ -6,7 +6,7 @@ from rules.draft import Draft, Place
 from rules.events import Row
 from rules.links import touch
 from rules.plan import Sync
-from rules.seats import claims, reference, seat_record, side_image
+from rules.seats import claims, reference, seat_record, side_image, tell
 from rules.sending import Write, read_token, send
 from rules.state import Image, Link, Refusal, Seat, Values
 from rules.values import is_empty
@@ -45,6 +45,7 @@ def vanish(draft: Draft, place: Place, image: Image, *, told: bool, token: str |
             image.seats.pop(sync.name, None)
             continue
         link.gone[side], link.refusals = True, []
+        tell(draft, sync, link)
         link.doomed = told and not _is_its_own(link, side, token)
         _end_deletion(sync, link, side)
         other = link.ids[1 - side]

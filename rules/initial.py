@@ -22,7 +22,7 @@ from rules.links import touch
 from rules.matching import exclusion
 from rules.plan import Sync
 from rules.records import is_met
-from rules.seats import place_of
+from rules.seats import place_of, tell
 from rules.state import Image, ReadState, identifier_prefix, parts
 from rules.work import SLICE, STAGE, advance, run, start
 
@@ -147,9 +147,8 @@ def _compare(draft: Draft, sync: Sync, link_id: str) -> None:
         carry_on_deletion(draft, sync, link_id)
     else:
         touch(draft, sync, link_id, link)
-    for side in (0, 1):
-        if None not in link.ids:
-            draft.decided(sync.name, side, link.ids[side] or "")
+    if None not in link.ids:
+        tell(draft, sync, link)
 
 
 def _drop_unmet(draft: Draft, sync: Sync, side: int, record_id: str, *, told: bool) -> None:

@@ -10,7 +10,7 @@ from rules.entry import judge
 from rules.events import Captured, Row
 from rules.links import touch
 from rules.plan import Sync
-from rules.seats import place_of
+from rules.seats import place_of, tell
 from rules.state import Image, Link, ReadState, Seat, Values
 from rules.version import Version
 
@@ -149,7 +149,7 @@ def _come_back(draft: Draft, sync: Sync, link: Link, side: int) -> None:
         link.gone[side], link.merged, link.doomed, link.missed, link.refusals = False, None, False, False, []
         if link.flight is None:
             link.restoring = None
-        draft.decided(sync.name, side, link.ids[side] or "")
+        tell(draft, sync, link)
 
 
 def _seen(
@@ -252,6 +252,7 @@ def _rename(draft: Draft, account: str, object_name: str, row: Row) -> None:
         if seat.link is not None and link is not None:
             link.ids[seat.side] = row.id
             draft.sync(name).moved = True
+            tell(draft, sync, link)
             if not moved.gone:
                 _come_back(draft, sync, link, seat.side)
             touch(draft, sync, seat.link, link)

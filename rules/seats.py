@@ -119,8 +119,16 @@ def has_lost(link: Link) -> bool:
 
 def claims(draft: Draft, sync: Sync, link: Link) -> None:
     """The link has changed: what names one of its records, or awaits one, is looked at again at the end of the event."""
+    tell(draft, sync, link)
     for side in (0, 1):
         record_id = link.ids[side]
         if record_id is not None:
             draft.stir(*place_of(sync, side, record_id))
+
+
+def tell(draft: Draft, sync: Sync, link: Link) -> None:
+    """Whether the records of a link have counterparts is otherwise now: what awaits one of them is told at the end of the event."""
+    for side in (0, 1):
+        record_id = link.ids[side]
+        if record_id is not None:
             draft.decided(sync.name, side, record_id)

@@ -216,6 +216,23 @@ def test_a_restored_record_keeps_its_association() -> None:
     assert [one["firm_id"] for one in office.staff.records.values()] == [int(firm) for firm in office.firms.records]
 
 
+def test_a_reference_follows_when_the_counterpart_comes_back() -> None:
+    office = Office()
+    acme = office.companies.create(name="Acme")
+    office.world.start()
+    (firm,) = office.firms.records
+    record = dict(office.firms.records[firm])
+    office.firms.delete(firm)
+    office.world.settle()
+    office.people.create(email="a@x.io", company_id=int(acme))
+    office.world.settle()
+    assert [one["firm_id"] for one in office.staff.records.values()] == [None]
+    del record["id"]
+    office.firms.revive(firm, **record)
+    office.world.settle()
+    assert [one["firm_id"] for one in office.staff.records.values()] == [int(firm)]
+
+
 def test_a_refused_reference_names_both_records_and_is_tried_again_when_the_other_changes() -> None:
     office = Office()
     acme = office.companies.create(name="Acme")
