@@ -1,4 +1,4 @@
-"""What a decision costs: µs a record for each step of a first sync into an empty side. `python -m bench.rules [RECORDS]`.
+"""What a decision costs: µs a record for each step of a first sync into an empty side, and of live changes. `python -m bench.rules [RECORDS]`.
 
 The pure core alone, on a sorted map in memory: no Kafka, no disk.
 """
@@ -20,6 +20,8 @@ from rules.state import decode_sync, sync_key
 from rules.version import Version
 from tests.rules.world import MemoryView
 
+LIMIT = 60.0  # µs a record and step
+TEXT = next(left for left, _ in PAIRS if left not in ("id", "points", "no", "score", "number", "email"))
 WHOLE = ("id", "points", "no", "score", "number")
 
 
@@ -90,9 +92,38 @@ def run(records: int) -> dict[str, float]:
             for a, command in zip(answers, batch.commands, strict=True)
         )
         core.take("echo", Captured("shop", "persons", rows))
+    live(core, records)
     state = decode_sync(core.view.entries[sync_key("people")])
-    assert state.counts.get("in_sync") == records, state
+    assert state.counts.get("in_sync") == 2 * records, state
     return core.seconds
+
+
+def live(core: Core, records: int) -> None:
+    """New records and edits out of the log, their answers and echoes: as many as the first sync has read."""
+    position = 20_000_000
+
+    def told(step: str, rows: list[Row], account: str = "crm", name: str = "people") -> Decision:
+        return core.take(step, Captured(account, name, tuple(rows)))
+
+    def a_row(number: int, **changes: str) -> Row:
+        values = {left: number if left in WHOLE else f"{left}{number}@example.org" for left, _ in PAIRS}
+        return Row(str(number), {**values, **changes}, Version(position), committed_at=1.0)
+
+    for start in range(records, 2 * records, 500):
+        numbers = range(start, min(start + 500, 2 * records))
+        for kind, changes in (("new", {}), ("edit", {TEXT: "edited"})):
+            position += 1
+            decision = told(kind, [a_row(n, **changes) for n in numbers])
+            answers, echoes = [], []
+            for command in [one for batch in decision.orders if isinstance(batch, Commands) for one in batch.commands]:
+                record_id = command.id or str(int(command.link.rpartition(":")[2]) + 1)
+                image = a_row(int(command.link.rpartition(":")[2]), **changes).values
+                stored = {"no": int(record_id), **{right: image[left] for left, right in PAIRS}}
+                head = (command.sync, command.link, command.sequence)
+                answers.append(Answer(*head, "applied", record_id, stored, Version(position)))
+                echoes.append(Row(record_id, stored, Version(position), token=command.token, committed_at=1.0))
+            core.take(f"{kind} answer", Results("shop", "persons", tuple(answers)))
+            told(f"{kind} echo", echoes, "shop", "persons")
 
 
 def main(records: int) -> int:
@@ -105,8 +136,10 @@ def main(records: int) -> int:
     best.pop("apply")
     for step, seconds in best.items():
         print(f"{step:12}{seconds / records * 1e6:8.1f} us a record")
-    print(f"rules: {sum(best.values()) / records * 1e6:.0f} us a record of {len(PAIRS)} fields for a whole first sync")
-    return 0
+    first = sum(best[step] for step in ("page read", "create", "answer", "echo")) / records * 1e6
+    worst = max(best.values()) / records * 1e6
+    print(f"rules: {first:.0f} us a record of {len(PAIRS)} fields for a whole first sync; dearest step {worst:.0f}, limit {LIMIT:.0f}")
+    return 0 if worst <= LIMIT else 1
 
 
 if __name__ == "__main__":
