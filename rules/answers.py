@@ -308,9 +308,9 @@ def _missing(draft: Draft, sync: Sync, answer: Answer, link: Link) -> None:
     if image is None or image.gone or answer.id != record_id:
         touch(draft, sync, answer.link, link)  # it has another id by now, or is known to be gone
     else:
-        link.missed = sync.sides[flight.side].object.capabilities.capture == "log"
         draft.save_link(sync.name, answer.link, link)
-        vanish(draft, place, image, told=False)
+        logged = sync.sides[flight.side].object.capabilities.capture == "log"
+        vanish(draft, place, image, told=False, missed=logged)
 
 
 def _rejected(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results) -> None:

@@ -30,10 +30,13 @@ def delete(draft: Draft, place: Place, image: Image | None, row: Row) -> None:
             draft.save_image(place, image)
 
 
-def vanish(draft: Draft, place: Place, image: Image, *, told: bool, token: str | None = None) -> None:
+def vanish(
+    draft: Draft, place: Place, image: Image, *, told: bool, token: str | None = None, missed: bool = False
+) -> None:
     """A record is gone from its account: its links show it, or are forgotten if nothing is left of them.
 
     `told`: the account's log says so, or a person has confirmed it, so that it may be copied, but by the link whose command (`token`) did it.
+    `missed`: only a write has noticed it, and the log may yet tell that the record has another id.
     """
     image.gone = True
     draft.save_image(place, image)
@@ -45,6 +48,7 @@ def vanish(draft: Draft, place: Place, image: Image, *, told: bool, token: str |
             image.seats.pop(sync.name, None)
             continue
         link.gone[side], link.refusals = True, []
+        link.missed = missed
         tell(draft, sync, link)
         link.doomed = told and not _is_its_own(link, side, token)
         _end_deletion(sync, link, side)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rules.catalog import Value
-from rules.deletion import delete, merge_records
+from rules.deletion import delete, merge_records, vanish
 from rules.draft import Draft, Place
 from rules.echoes import adopt
 from rules.entry import judge
@@ -219,43 +219,51 @@ def note_told(draft: Draft, event: Captured) -> None:
 
 
 def _rename(draft: Draft, account: str, object_name: str, row: Row) -> None:
-    """A record got another id: its image, seats and links follow; the link stays (section 6)."""
+    """A record got another id: its image, seats and links follow; the link stays (section 6).
+
+    But not in a sync in which the id was another's, which is linked: that one has come back under it, and this one is gone.
+    """
     place, target = (account, object_name, row.old_id or ""), (account, object_name, row.id)
     image, present = draft.image(*place), draft.image(*target)
     if image is None or not row.version.newer_than(image.version):
         return
-    if present is not None and any(seat.link is not None for seat in present.seats.values()):
-        # The id was another's, which is linked: that one has come back under it, and this one is gone.
-        if not image.gone:
-            delete(draft, place, image, Row(place[2], {}, row.version, "delete", committed_at=row.committed_at))
-        return
-    own, side = draft.uses(account, object_name)[0]
     moved = Image(image.version, image.values, "", {}, image.gone, image.pairs, image.partial)
-    if present is not None and not present.gone:
+    if present is not None and (not present.gone or any(seat.link for seat in present.seats.values())):
         moved = present  # a page, or an answer, told of it first
+    own, side = draft.uses(account, object_name)[0]
     if not moved.age and moved.values:
         moved.age = own.sides[side].age(row.id, moved.values)
-    draft.bury(place, Image(row.version, {}, "", {}))
+    left: dict[str, Seat] = {}
     for name, seat in image.seats.items():
-        if draft.is_forgotten(name):
-            continue
-        told = moved.seats.get(name)
-        seat.read = seat.read if told is None else told.read
-        moved.seats[name] = seat
+        there = moved.seats.get(name)
+        if there is not None and there.link is not None:
+            left |= {name: seat} if seat.link is not None else {}
+        elif not draft.is_forgotten(name):
+            seat.read = seat.read if there is None else there.read
+            moved.seats[name] = seat
+            _move_link(draft, name, seat, moved, row.id)
     draft.save_image(target, moved)
-    for name, seat in image.seats.items():
-        sync = draft.rules.syncs.get(name)
-        link = None if seat.link is None else draft.link(name, seat.link)
-        if sync is None:
-            continue
-        seat.identifiers = sync.normalised(seat.side, moved.values)
-        if seat.link is not None and link is not None:
-            link.ids[seat.side] = row.id
-            draft.sync(name).moved = True
-            tell(draft, sync, link)
-            if not moved.gone:
-                _come_back(draft, sync, link, seat.side)
+    if left:
+        image.version, image.seats = row.version, left
+        vanish(draft, place, image, told=row.committed_at > 0)
+    else:
+        draft.bury(place, Image(row.version, {}, "", {}))
+    for name, seat in moved.seats.items():
+        sync, link = draft.rules.syncs.get(name), None if seat.link is None else draft.link(name, seat.link)
+        if sync is not None and seat.link is not None and link is not None and link.ids[seat.side] == row.id:
             touch(draft, sync, seat.link, link)
-    draft.save_image(target, moved)
     draft.stir(*place)
     draft.stir(*target)
+
+
+def _move_link(draft: Draft, name: str, seat: Seat, moved: Image, record_id: str) -> None:
+    sync, link = draft.rules.syncs.get(name), None if seat.link is None else draft.link(name, seat.link)
+    if sync is None:
+        return
+    seat.identifiers = sync.normalised(seat.side, moved.values)
+    if link is not None:
+        link.ids[seat.side] = record_id
+        draft.sync(name).moved = True
+        tell(draft, sync, link)
+        if not moved.gone:
+            _come_back(draft, sync, link, seat.side)

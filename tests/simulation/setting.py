@@ -47,7 +47,9 @@ class Machine(App):
         self.commanded: list[Command] = []
         self.made_for: dict[str, Command] = {}  # id -> the create that made it
         self.opposite: list[Machine] = []  # those of the other account
-        self.reused: set[str] = set()  # ids of which nothing can be told: given to another record, or taken when no log was kept
+        self.reused: set[str] = (
+            set()
+        )  # ids of which nothing can be told: given to another record, or taken when no log was kept
         self.given_up: set[str] = set()  # ids whose records have others now
         self.wrong: list[str] = []  # creates that should not have been
 
