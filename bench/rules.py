@@ -138,7 +138,9 @@ def main(records: int) -> int:
         print(f"{step:12}{seconds / records * 1e6:8.1f} us a record")
     first = sum(best[step] for step in ("page read", "create", "answer", "echo")) / records * 1e6
     worst = max(best.values()) / records * 1e6
-    print(f"rules: {first:.0f} us a record of {len(PAIRS)} fields for a whole first sync; dearest step {worst:.0f}, limit {LIMIT:.0f}")
+    print(
+        f"rules: {first:.0f} us a record of {len(PAIRS)} fields for a whole first sync; dearest step {worst:.0f}, limit {LIMIT:.0f}"
+    )
     return 0 if worst <= LIMIT else 1
 
 
