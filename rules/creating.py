@@ -17,6 +17,8 @@ from rules.values import InvalidValueError, is_empty
 
 def adopt_known(draft: Draft, sync: Sync, link_id: str, link: Link) -> bool:
     """Takes what another sync of the same objects has created meanwhile; whether the link is complete now."""
+    if not (draft.rules.peers[sync.name] or draft.sync(sync.name).remembers):
+        return False
     target = 0 if link.ids[0] is None else 1
     image = side_image(draft, sync, link, 1 - target)
     known = None if image is None else known_free(draft, sync, 1 - target, link.ids[1 - target] or "", image)
@@ -91,13 +93,12 @@ class _Fresh:
         self.problems: list[FieldProblem] = []
         self.refused: list[Refusal] = []
         translation = Counterparts(draft)
-        for mapping in sync.mappings:
-            source_field, field = mapping.fields[1 - target], mapping.fields[target]
+        for mapping, source_field, field, plain in sync.feeds[target]:
             source = source_values.get(source_field)
-            if not mapping.writes[target] or is_empty(source):
+            if is_empty(source):
                 continue
             value: Value | Awaited = source
-            if mapping.association is not None or not mapping.conversion.identity:
+            if not plain:
                 try:
                     value = translate(mapping, 1 - target, source, translation)
                 except InvalidValueError as error:

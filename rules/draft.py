@@ -19,6 +19,7 @@ from rules.state import (
     Image,
     Link,
     SyncState,
+    Traits,
     decode_connection,
     decode_image,
     decode_link,
@@ -26,6 +27,7 @@ from rules.state import (
     encode,
     image_indexes,
     image_key,
+    image_traits,
     link_indexes,
     link_key,
     number_text,
@@ -68,7 +70,7 @@ class Draft:
         self._syncs: dict[str, SyncState] = {}
         self._uses: dict[tuple[str, str], tuple[tuple[Sync, int], ...]] = {}
         self._connection_changed = False
-        self._image_indexes: dict[Place, frozenset[bytes]] = {}
+        self._image_traits: dict[Place, Traits | None] = {}
         self._link_indexes: dict[LinkKey, frozenset[bytes]] = {}
         self._unindexed_images: dict[Place, None] = {}
         self._unindexed_links: dict[LinkKey, None] = {}
@@ -111,10 +113,10 @@ class Draft:
 
     def _take_image(self, place: Place, raw: bytes | None) -> None:
         if raw is None:
-            self._images[place], self._image_indexes[place] = None, _NOTHING
+            self._images[place], self._image_traits[place] = None, None
             return
         image = decode_image(raw)
-        self._images[place], self._image_indexes[place] = image, image_indexes(*place, image)
+        self._images[place], self._image_traits[place] = image, image_traits(image)
         if not image.gone:
             for sync, seat in image.seats.items():
                 if seat.link is None:
@@ -226,15 +228,16 @@ class Draft:
     def _index(self) -> None:
         """Brings the index entries of all that was saved since the last time to what they must be."""
         for place in self._unindexed_images:
-            image = self._images[place]
-            after = _NOTHING if image is None else image_indexes(*place, image)
-            self._change_index(self._image_indexes[place], after)
-            self._image_indexes[place] = after
+            image, before = self._images[place], self._image_traits[place]
+            after = None if image is None else image_traits(image)
+            if before != after:
+                self._change_index(_indexes_of(place, before), _indexes_of(place, after))
+                self._image_traits[place] = after
         for key in self._unindexed_links:
             link = self._links[key]
-            after = _NOTHING if link is None else link_indexes(*key, link)
-            self._change_index(self._link_indexes[key], after)
-            self._link_indexes[key] = after
+            entries = _NOTHING if link is None else link_indexes(*key, link)
+            self._change_index(self._link_indexes[key], entries)
+            self._link_indexes[key] = entries
         self._unindexed_images, self._unindexed_links = {}, {}
 
     def _change_index(self, before: frozenset[bytes], after: frozenset[bytes]) -> None:
@@ -368,6 +371,10 @@ class Draft:
         """All index entries that changed."""
         self._index()
         return self._indexes
+
+
+def _indexes_of(place: Place, traits: Traits | None) -> frozenset[bytes]:
+    return _NOTHING if traits is None else image_indexes(*place, traits)
 
 
 def load_connection(raw: bytes | None, name: str) -> Connection:

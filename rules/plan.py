@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from collections.abc import Mapping as MappingType
 from functools import lru_cache
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -76,6 +77,7 @@ class Side(msgspec.Struct, frozen=True, eq=False):
     mapped: tuple[str, ...]  # the fields that mappings name
     whole: tuple[str, ...]  # the fields that a whole record has: all but those that the app makes itself
     identifiers: tuple[tuple[str, str], ...]  # field, type, in the order of the mapping
+    shown: Callable[[MappingType[str, Value]], dict[str, Value]]  # the mapped fields out of a record's values
     required: tuple[str, ...]  # must have a value when a record is created here
     constants: dict[str, Value]
     age_kinds: tuple[Kind, ...]
@@ -105,6 +107,9 @@ def _integer_age(text: str) -> str:
     return ("1" if number >= 0 else "0") + f"{number if number >= 0 else number + 10**20:020d}"
 
 
+Feed = tuple[Mapping, str, str, bool]  # the source's field, the field that it fills, whether the value goes as it is
+
+
 class Sync(msgspec.Struct, frozen=True, eq=False):
     """A sync, compiled. Sides are numbered in the order of `between`; `default` and `to` are numbers of sides."""
 
@@ -120,6 +125,7 @@ class Sync(msgspec.Struct, frozen=True, eq=False):
     max_deletes: int | None
     off: bool
     digest: str  # of all that affects decisions: a changed one means edited rules
+    feeds: tuple[tuple[Feed, ...], tuple[Feed, ...]] = ((), ())  # what fills a created record of either side
 
     def side_of(self, account: str) -> int:
         """The number of the side of an account."""
@@ -130,8 +136,13 @@ class Sync(msgspec.Struct, frozen=True, eq=False):
         out: list[str | None] = []
         for field, kind in self.sides[side].identifiers:
             value = values.get(field)
-            out.append(None if value is None else normalise(kind, value if isinstance(value, str) else str(value)))
+            out.append(None if value is None else _normal(kind, value if isinstance(value, str) else str(value)))
         return tuple(out)
+
+
+_normal = lru_cache(maxsize=1 << 14)(
+    normalise
+)  # an identifier passes several times: with its record, the create, the answer, the echo
 
 
 class Rules(msgspec.Struct, frozen=True, eq=False):
@@ -253,6 +264,15 @@ def _compile_sync(
         digest=blake2b(
             json.dumps([raw, msgspec.to_builtins(objects)], sort_keys=True).encode(), digest_size=8
         ).hexdigest(),
+        feeds=(_feeds(mappings, 0), _feeds(mappings, 1)),
+    )
+
+
+def _feeds(mappings: tuple[Mapping, ...], target: int) -> tuple[Feed, ...]:
+    return tuple(
+        (one, one.fields[1 - target], one.fields[target], one.association is None and one.conversion.identity)
+        for one in mappings
+        if one.writes[target]
     )
 
 
@@ -299,6 +319,7 @@ def _compile_side(config: SyncConfig, number: int, own: Object, mappings: tuple[
         object=own,
         enters=compile_filters(config.filters.get(account, ()), types),
         mapped=tuple(dict.fromkeys(mapping.fields[number] for mapping in mappings)),
+        shown=_picker(tuple(dict.fromkeys(mapping.fields[number] for mapping in mappings))),
         whole=tuple(field.name for field in own.fields if not field.read_only),
         identifiers=tuple((mapping.fields[number], mapping.identifier) for mapping in mappings if mapping.identifier),
         required=tuple(
@@ -307,6 +328,21 @@ def _compile_side(config: SyncConfig, number: int, own: Object, mappings: tuple[
         constants=constants,
         age_kinds=tuple(_field(own, name).type.kind for name in own.key),
     )
+
+
+def _picker(fields: tuple[str, ...]) -> Callable[[MappingType[str, Value]], dict[str, Value]]:
+    """Takes the fields out of a record's values; those that it lacks are empty."""
+    if len(fields) < 2:
+        return lambda values: {field: values.get(field) for field in fields}
+    pick = itemgetter(*fields)
+
+    def shown(values: MappingType[str, Value]) -> dict[str, Value]:
+        try:
+            return dict(zip(fields, pick(values), strict=True))
+        except KeyError:
+            return {field: values.get(field) for field in fields}
+
+    return shown
 
 
 _TEXT = FieldType(Kind.TEXT)

@@ -6,7 +6,6 @@ that name, because its first record has been replaced, the lone record's row sta
 
 from __future__ import annotations
 
-from rules.catalog import Value
 from rules.draft import Draft, LinkKey, Place
 from rules.events import Side, StatusRow, SyncRow
 from rules.plan import Sync
@@ -69,7 +68,7 @@ def _show_link(draft: Draft, rows: Rows, ended: dict[tuple[str, str], None], key
     for side, record_id in zip(sync.sides, link.ids, strict=True):
         if record_id is not None:
             image = draft.image(side.account, side.object.name, record_id)
-            sides[side.account] = Side(record_id, _shown({} if image is None else image.values, side.mapped))
+            sides[side.account] = Side(record_id, side.shown({} if image is None else image.values))
     hint = None if link.category is None else remedy(sync, link.status, link.category, link.message)
     rows[key] = StatusRow(*key, link.status, link.category, link.message, hint, link.since, sides)
 
@@ -103,13 +102,9 @@ def _show_seat(draft: Draft, rows: Rows, ended: dict[tuple[str, str], None], syn
     alone.aside = alone.aside or (draft.sync(sync_name).moved and draft.link(sync_name, name) is not None)
     side = sync.sides[alone.side]
     hint = None if alone.category is None else remedy(sync, alone.status, alone.category, alone.message)
-    sides = {place[0]: Side(place[2], _shown(image.values, side.mapped))}
+    sides = {place[0]: Side(place[2], side.shown(image.values))}
     key = (sync_name, name + "~" * alone.aside)
     rows[key] = StatusRow(*key, alone.status, alone.category, alone.message, hint, alone.since, sides)
-
-
-def _shown(values: dict[str, Value], mapped: tuple[str, ...]) -> dict[str, Value]:
-    return {field: values.get(field) for field in mapped}
 
 
 # ---------------------------------------------------------------- syncs

@@ -263,29 +263,58 @@ def decode_connection(raw: bytes) -> Connection:
     return _decode_connection(raw)
 
 
-def image_indexes(account: str, object: str, record_id: str, image: Image) -> frozenset[bytes]:
+_Alone = tuple[str | None, int, int]  # whom it names, its turn, behind which creates: of a seat without a link
+_SeatTraits = tuple[str, int, tuple[str | None, ...], _Alone | None]  # sync, side, identifiers
+Traits = tuple[bool, str, tuple[tuple[str, str, str, str], ...], tuple[_SeatTraits, ...]]
+
+
+def image_traits(image: Image) -> Traits:
+    """What of an image its index entries follow from: where these are the same, so are those."""
+    hidden = image.gone or image.partial
+    return (
+        hidden,
+        "" if hidden else image.age,
+        image.pairs,
+        tuple(
+            [
+                (
+                    sync,
+                    seat.side,
+                    tuple(seat.identifiers),
+                    (seat.other, seat.turn, seat.behind) if seat.link is None else None,
+                )
+                for sync, seat in image.seats.items()
+            ]
+        ),
+    )
+
+
+def image_indexes(account: str, object: str, record_id: str, traits: Traits) -> frozenset[bytes]:
     """The index entries that follow from an image."""
-    if image.gone or image.partial:
-        linked = any(seat.link for seat in image.seats.values())
+    hidden, age, pairs, seats = traits
+    if hidden:
+        linked = any(alone is None for _, _, _, alone in seats)
         return frozenset() if linked else frozenset((_key(b"t", account, object, record_id),))
     entries: set[bytes] = set()
-    tail = f"{image.age}\0{record_id}"
-    for sync, seat in image.seats.items():
-        for number, value in enumerate(seat.identifiers):
+    tail = f"{age}\0{record_id}"
+    for sync, side, identifiers, alone in seats:
+        for number, value in enumerate(identifiers):
             if value is not None:
-                entries.add(f"i{sync}\0{seat.side}\0{number}\0{_plain(value)}\0{tail}".encode())
-        if seat.link is None:
-            entries.add(f"u{sync}\0{seat.side}\0{tail}".encode())
-            if image.pairs:
-                entries.add(f"q{sync}\0{seat.side}\0{record_id}".encode())
-                for _, other_account, other_object, other_id in image.pairs:
-                    entries.add(f"p{sync}\0{other_account}\0{other_object}\0{other_id}\0{record_id}".encode())
-            if seat.other:
-                entries.add(f"o{_named(seat.other)}\0{sync}\0{account}:{record_id}".encode())
-            if seat.turn:
-                entries.add(f"h{sync}\0{seat.turn:016x}\0{account}:{record_id}".encode())
-            if seat.behind:
-                entries.add(f"b{sync}\0{seat.side}\0{seat.behind:016x}\0{record_id}".encode())
+                entries.add(f"i{sync}\0{side}\0{number}\0{_plain(value)}\0{tail}".encode())
+        if alone is None:
+            continue
+        other, turn, behind = alone
+        entries.add(f"u{sync}\0{side}\0{tail}".encode())
+        if pairs:
+            entries.add(f"q{sync}\0{side}\0{record_id}".encode())
+            for _, other_account, other_object, other_id in pairs:
+                entries.add(f"p{sync}\0{other_account}\0{other_object}\0{other_id}\0{record_id}".encode())
+        if other:
+            entries.add(f"o{_named(other)}\0{sync}\0{account}:{record_id}".encode())
+        if turn:
+            entries.add(f"h{sync}\0{turn:016x}\0{account}:{record_id}".encode())
+        if behind:
+            entries.add(f"b{sync}\0{side}\0{behind:016x}\0{record_id}".encode())
     return frozenset(entries)
 
 
@@ -321,7 +350,7 @@ def _indexes_of(key: bytes, raw: bytes | None) -> frozenset[bytes]:
         return frozenset()
     if key[:1] == b"R":
         account, object, record_id = parts(key)
-        return image_indexes(account, object, record_id, decode_image(raw))
+        return image_indexes(account, object, record_id, image_traits(decode_image(raw)))
     if key[:1] == b"L":
         sync, link_id = parts(key)
         return link_indexes(sync, link_id, decode_link(raw))
