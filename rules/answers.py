@@ -242,7 +242,13 @@ def _is_taken(draft: Draft, sync: Sync, answer: Answer, link: Link, image: Image
 
 
 def _look_around(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
-    """Nothing was created: before that is tried again, or shown, a record that is there already may take the place."""
+    """Nothing was created: before that is tried again, or shown, a record that is there already may take the place.
+
+    Whom it names is kept at once, since that one may leave in the same event.
+    """
+    if link.refusals:
+        refusal = link.refusals[-1]
+        set_status(draft, link, "failing", refusal.category, refusal.message, refusal.other)
     draft.save_link(sync.name, link_id, link)
     draft.bereave(sync.name, link_id)
 

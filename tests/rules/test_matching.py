@@ -324,6 +324,21 @@ def test_a_create_that_meets_a_record_links_it_also_before_the_log_has_told_of_i
     assert world.left.records["1"]["phone"] == "1"
 
 
+def test_a_create_that_meets_a_record_which_leaves_in_the_same_event_is_tried_again() -> None:
+    world = people(deletes="propagate")
+    world.left.create(email="a@x.io")
+    world.start()
+    world.left.edit("1", email="b@x.io")
+    world.take("crm")
+    world.commands.clear()  # the shop still has a@x.io
+    world.clock(1)
+    world.left.create(email="a@x.io")
+    world.left.delete("1")
+    world.take("crm")
+    world.clock(301)
+    assert world.stands("crm", "2") == ("in_sync", None)
+
+
 def test_a_create_that_meets_a_taken_record_takes_one_that_has_got_its_identifier_meanwhile() -> None:
     world = people(direction="to shop")
     world.left.create(email="a@x.io")
