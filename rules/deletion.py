@@ -140,6 +140,7 @@ def _move_or_mark(draft: Draft, sync: Sync, side: int, named: tuple[str, Link], 
     if image is not None and not image.partial:
         _drop_bases_of_loser(sync, link, side, image.values)
     seat_record(draft, sync, side, survivor[2], link_id, link)
+    draft.bereave(sync.name, link_id)
     claims(draft, sync, link)
     draft.note(sync.name, link_id, "merged", note=f"into {reference(sync, side, survivor[2])}")
     touch(draft, sync, link_id, link)

@@ -933,6 +933,24 @@ def test_a_duplicate_is_judged_again_when_what_it_claims_is_merged_into_another(
     assert world.stands("crm", "2") == ("in_sync", None)
 
 
+def test_a_link_that_lacks_a_record_and_moves_to_a_survivor_is_filled_by_what_answers_to_that() -> None:
+    world = people(direction="to shop")
+    world.left.create(email="a@x.io", name="Ann")
+    world.right.create(mail="b@x.io", full_name="survivor")
+    world.start()
+    world.right.delete("2")  # the counterpart
+    world.settle()
+    world.left.create(name="survivor, without mail")
+    world.right.create(mail="c@x.io")
+    world.settle()
+    world.left.edit("2", email=None, notes="c")
+    world.left.merge("1", "2")
+    world.left.edit("2", email="c@x.io")
+    world.capture_all("crm")
+    world.settle()
+    assert world.of("crm", "2").sides["shop"].id == "3"
+
+
 @pytest.mark.parametrize("noticed", ["by a write", "by the log"])
 def test_a_duplicate_takes_the_place_of_a_loser(noticed: str) -> None:
     world = linked(count=2)
