@@ -124,7 +124,7 @@ def _done(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results) 
         _created(draft, sync, answer, link, image, place)
         return
     link.flight = None
-    settle_bases(sync, link, flight, flight.values if answer.values is None else answer.values)
+    settle_bases(draft, sync, link, flight, flight.values if answer.values is None else answer.values)
     if _is_fresh(answer, image) and image is not None and link.ids[side] == answer.id:
         assert answer.values is not None and answer.version is not None
         changed = image.gone or image.values != answer.values

@@ -33,7 +33,7 @@ def adopt(draft: Draft, place: Place, token: str, stored: Values) -> None:
             _adopt_created(draft, sync, named[1], link, place, stored)
         elif flight.op == "update":
             link.flight = None
-            settle_bases(sync, link, flight, {**flight.values, **stored})
+            settle_bases(draft, sync, link, flight, {**flight.values, **stored})
             touch(draft, sync, named[1], link)
             if has_lost(link):
                 draft.bereave(sync.name, named[1])
@@ -51,12 +51,25 @@ def _adopt_created(draft: Draft, sync: Sync, link_id: str, link: Link, place: Pl
 def _make_sure(draft: Draft, sync: Sync, link_id: str, link: Link, place: Place, stored: dict[str, Value]) -> None:
     """The answer told of other values than were written; the log tells whether the app had made them, or somebody later."""
     assert link.unsure is not None
-    side, keys, link.unsure = sync.side_of(place[0]), link.unsure[1], None
-    for mapping in sync.mappings:
-        field, base = mapping.fields[side], link.bases.get(mapping.key)
-        if mapping.key in keys and base is not None and field in stored:
-            link.bases[mapping.key] = (stored[field], base[1]) if side == 0 else (base[0], stored[field])
+    side = sync.side_of(place[0])
+    told = {one.key: stored[one.fields[side]] for one in sync.mappings if one.fields[side] in stored}
+    _rebase(link, side, {key: told[key] for key in link.unsure[1] if key in told})
     touch(draft, sync, link_id, link)
+
+
+def doubt(sync: Sync, link: Link, account: str) -> None:
+    """The log that would have told is lost: values other than were written are taken for an edit, so that none is lost."""
+    if link.unsure is not None:
+        _rebase(link, sync.side_of(account), link.unsure[1])
+
+
+def _rebase(link: Link, side: int, held: Values) -> None:
+    """What the side held when the two were reconciled, by mapping."""
+    link.unsure = None
+    for key, value in held.items():
+        base = link.bases.get(key)
+        if base is not None:
+            link.bases[key] = (value, base[1]) if side == 0 else (base[0], value)
 
 
 def complete_create(
@@ -84,7 +97,7 @@ def complete_create(
     seat_record(draft, sync, side, record_id, link_id, link)
     if old_id is not None:
         _drop_lost_bases(sync, link, side, flight.values)
-    settle_bases(sync, link, flight, stored)
+    settle_bases(draft, sync, link, flight, stored)
     if state.stage != "live":
         state.created += 1
     if image is not None and image.partial:
@@ -132,18 +145,21 @@ def _drop_lost_bases(sync: Sync, link: Link, side: int, written: Values) -> None
             del link.bases[mapping.key]
 
 
-def settle_bases(sync: Sync, link: Link, flight: Flight, stored: Values) -> None:
+def settle_bases(draft: Draft, sync: Sync, link: Link, flight: Flight, stored: Values) -> None:
     """What was written is agreed: the source's values as they were sent, the target's as they were stored.
 
     Stored may mean: as they stand by now, where the command had been done before and is answered again. Values that differ from those written are
     therefore not sure until the log has told.
     """
-    side, unsure = flight.side, []
+    side, unsure = flight.side, Values()
     for mapping in sync.mappings:
         source_field, field = mapping.fields[1 - side], mapping.fields[side]
         if field in flight.values and source_field in flight.sources:
             source, target = flight.sources[source_field], stored.get(field)
             link.bases[mapping.key] = (target, source) if side == 0 else (source, target)
             if target != flight.values[field]:
-                unsure.append(mapping.key)
-    link.unsure = (flight.sequence, unsure) if unsure and sync.sides[side].object.capabilities.tokens else None
+                unsure[mapping.key] = flight.values[field]
+    own = sync.sides[side]
+    link.unsure = (flight.sequence, unsure) if unsure and own.object.capabilities.tokens else None
+    if link.unsure is not None and flight.number <= draft.sync(sync.name).logged.get(own.account, -1):
+        doubt(sync, link, own.account)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from rules.aftermath import AWAITED
 from rules.deletion import carry_on_deletion, vanish
 from rules.draft import Draft
+from rules.echoes import doubt
 from rules.entry import judge, make_link
 from rules.events import ReadDone, ReadRequest
 from rules.links import touch
@@ -29,11 +30,15 @@ from rules.work import SLICE, STAGE, advance, run, start
 __all__ = ["STAGE", "begin_read", "carry_on_reading", "go_on", "read_done", "settle"]
 
 
-def begin_read(draft: Draft, sync: Sync, *, confirmed: bool = False) -> None:
-    """Asks for both objects in full. A read that is running is replaced. `confirmed`: a person knows that records are gone."""
+def begin_read(draft: Draft, sync: Sync, *, confirmed: bool = False, lost: str | None = None) -> None:
+    """Asks for both objects in full. A read that is running is replaced.
+
+    `confirmed`: a person knows that records are gone. `lost`: the account whose log it stands in for.
+    """
     state = draft.sync(sync.name)
     state.stage, state.part, state.stopped = "reading", 0, ""
     state.confirmed, state.log_lost = confirmed, False
+    state.lost = [*state.lost, lost] if lost is not None and lost not in state.lost else state.lost
     state.known = sum(state.counts.values()) > 0
     state.works.pop(STAGE, None)
     state.reads = {}
@@ -115,7 +120,7 @@ def _missing(draft: Draft, sync: Sync) -> None:
     if state.part == 0:
         prefix = b"L" + sync.name.encode() + b"\0"
         if run(draft, sync.name, STAGE, prefix, lambda key: _compare(draft, sync, parts(key)[1]), logged=True):
-            state.confirmed = False
+            state.confirmed, state.lost = False, []
             _next(draft, sync, *(("missing", 1) if state.known else ("pairs", 0)))
         return
     side = state.part - 1
@@ -133,6 +138,8 @@ def _compare(draft: Draft, sync: Sync, link_id: str) -> None:
     if link is None:
         return
     link.doomed = False
+    for account in state.lost:
+        doubt(sync, link, account)
     if link.missed:
         link.missed = False
         draft.bereave(sync.name, link_id)

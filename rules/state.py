@@ -117,8 +117,8 @@ class Link(msgspec.Struct, array_like=True):
     merged: str | None = None  # the survivor: the record that is gone was merged into it
     missed: bool = False  # only a write has noticed that a record is gone: the log may yet tell that it has another id
     doomed: bool = False  # the deletion goes on to the other side
-    unsure: tuple[int, list[str]] | None = (
-        None  # a command, and the mappings of which its answer told other values than were written
+    unsure: tuple[int, Values] | None = (
+        None  # a command, and by mapping what it wrote where its answer told of other values
     )
     unexplained: int = 0  # conflicts in a row that showed no difference
 
@@ -163,6 +163,8 @@ class SyncState(msgspec.Struct, omit_defaults=True):
     dropped: list[str] = []  # mappings that were edited or removed: their bases are forgotten
     answered: dict[str, int] = {}
     told: dict[str, tuple[int, int]] = {}  # account: position and step up to which its log has been taken in
+    logged: dict[str, int] = {}  # account: commands issued when its log last began anew
+    lost: list[str] = []  # accounts whose log the running read stands in for
     confirmed: bool = False  # a person has confirmed that the records which the read misses are gone
     deletes: dict[int, int] = {}  # minute: deletions copied in it
     resent: float = 0.0  # when commands without an answer were last looked for

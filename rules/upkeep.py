@@ -126,8 +126,10 @@ def log_started(draft: Draft, event: LogStarted) -> None:
     """The log begins anew: what lies between its end and now is found by a full read."""
     for sync in draft.rules.syncs.values():
         if event.account in (sync.sides[0].account, sync.sides[1].account):
-            draft.sync(sync.name).told.pop(event.account, None)
-            _read_again(draft, sync, f"the log of {event.account} begins anew")
+            state = draft.sync(sync.name)
+            state.told.pop(event.account, None)
+            state.logged[event.account] = state.issued
+            _read_again(draft, sync, f"the log of {event.account} begins anew", lost=event.account)
 
 
 def truncated(draft: Draft, event: Truncated) -> None:
@@ -136,12 +138,12 @@ def truncated(draft: Draft, event: Truncated) -> None:
         _read_again(draft, sync, f"{event.account}.{event.object} was truncated")
 
 
-def _read_again(draft: Draft, sync: Sync, why: str) -> None:
+def _read_again(draft: Draft, sync: Sync, why: str, *, lost: str | None = None) -> None:
     if draft.sync(sync.name).stopped:
         draft.sync(sync.name).log_lost = True  # it is read when a person has confirmed
     elif not draft.is_idle(sync):
         draft.note(sync.name, "", "read", note=why)
-        begin_read(draft, sync)
+        begin_read(draft, sync, lost=lost)
 
 
 def fields_changed(draft: Draft, event: FieldsChanged) -> None:

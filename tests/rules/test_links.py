@@ -220,6 +220,29 @@ def test_an_edit_right_after_our_write_is_not_lost_when_the_command_is_answered_
     assert (world.left.records["1"]["name"], world.right.records["1"]["full_name"]) == ("edited", "edited")
 
 
+@pytest.mark.parametrize("when", ["before the answer", "after the answer"])
+def test_nor_is_it_lost_when_the_log_that_would_have_told_is(when: str) -> None:
+    world = people(default="crm")
+    world.left.create(email="a@x.io", name="Ann")
+    world.start()
+    world.left.edit("1", name="Anna")
+    world.take("crm")
+    order = world.commands[0]
+    world.deliver()
+    world.inbox.clear()
+    world.right.edit("1", full_name="edited")
+    if when == "after the answer":
+        world.commands.append(order)
+        world.deliver()
+        world.think_all()
+    world.lose_log("shop")
+    if when == "before the answer":
+        world.settle()
+        world.commands.append(order)
+    world.settle()
+    assert (world.left.records["1"]["name"], world.right.records["1"]["full_name"]) == ("edited", "edited")
+
+
 def test_the_echo_of_an_update_is_as_good_as_its_answer() -> None:
     world = linked()
     world.left.edit("1", name="Anna")
