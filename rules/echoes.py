@@ -33,47 +33,59 @@ def adopt(draft: Draft, place: Place, token: str, stored: Values) -> None:
             _adopt_created(draft, sync, named[1], link, place, stored)
         elif flight.op == "update":
             link.flight = None
-            settle_bases(draft, sync, link, flight, {**flight.values, **stored})
+            settle_bases(draft, sync, link, flight, {**flight.values, **stored}, sure=True)
             touch(draft, sync, named[1], link)
             if has_lost(link):
                 draft.bereave(sync.name, named[1])
-    elif link.unsure is not None and link.unsure[0] == named[3]:
-        _make_sure(draft, sync, named[1], link, place, stored)
+    elif link.unsure:
+        _make_sure(draft, sync, named[1], link, named[3], place, stored)
 
 
 def _adopt_created(draft: Draft, sync: Sync, link_id: str, link: Link, place: Place, stored: dict[str, Value]) -> None:
     image = draft.image(*place)
     seat = None if image is None else image.seats.get(sync.name)
     if image is not None and (seat is None or seat.link in (None, link_id)):
-        complete_create(draft, sync, link_id, link, place[2], stored)
+        complete_create(draft, sync, link_id, link, place[2], stored, sure=True)
 
 
-def _make_sure(draft: Draft, sync: Sync, link_id: str, link: Link, place: Place, stored: dict[str, Value]) -> None:
+def _make_sure(
+    draft: Draft, sync: Sync, link_id: str, link: Link, sequence: int, place: Place, stored: dict[str, Value]
+) -> None:
     """The answer told of other values than were written; the log tells whether the app had made them, or somebody later."""
-    assert link.unsure is not None
-    side = sync.side_of(place[0])
-    told = {one.key: stored[one.fields[side]] for one in sync.mappings if one.fields[side] in stored}
-    _rebase(link, side, {key: told[key] for key in link.unsure[1] if key in told})
-    touch(draft, sync, link_id, link)
+    side, found = sync.side_of(place[0]), False
+    for mapping in sync.mappings:
+        unsure, field = link.unsure.get(mapping.key), mapping.fields[side]
+        if unsure is not None and unsure[:2] == (side, sequence) and field in stored:
+            _rebase(link, mapping.key, side, stored[field])
+            found = True
+    if found:
+        touch(draft, sync, link_id, link)
 
 
 def doubt(sync: Sync, link: Link, account: str) -> None:
     """The log that would have told is lost: values other than were written are taken for an edit, so that none is lost."""
-    if link.unsure is not None:
-        _rebase(link, sync.side_of(account), link.unsure[1])
+    for key, (side, _, written) in list(link.unsure.items()):
+        if side == sync.side_of(account):
+            _rebase(link, key, side, written)
 
 
-def _rebase(link: Link, side: int, held: Values) -> None:
-    """What the side held when the two were reconciled, by mapping."""
-    link.unsure = None
-    for key, value in held.items():
-        base = link.bases.get(key)
-        if base is not None:
-            link.bases[key] = (value, base[1]) if side == 0 else (base[0], value)
+def _rebase(link: Link, key: str, side: int, held: Value) -> None:
+    """What the side held when the two were reconciled."""
+    del link.unsure[key]
+    base = link.bases.get(key)
+    if base is not None:
+        link.bases[key] = (held, base[1]) if side == 0 else (base[0], held)
 
 
 def complete_create(
-    draft: Draft, sync: Sync, link_id: str, link: Link, record_id: str, stored: dict[str, Value]
+    draft: Draft,
+    sync: Sync,
+    link_id: str,
+    link: Link,
+    record_id: str,
+    stored: dict[str, Value],
+    *,
+    sure: bool = False,
 ) -> None:
     """A create is done: the record has its id, and the values as stored are the base of its side. A record that is still to be taken in is merged then."""
     flight, state = link.flight, draft.sync(sync.name)
@@ -97,7 +109,7 @@ def complete_create(
     seat_record(draft, sync, side, record_id, link_id, link)
     if old_id is not None:
         _drop_lost_bases(sync, link, side, flight.values)
-    settle_bases(draft, sync, link, flight, stored)
+    settle_bases(draft, sync, link, flight, stored, sure=sure)
     if state.stage != "live":
         state.created += 1
     if image is not None and image.partial:
@@ -145,21 +157,21 @@ def _drop_lost_bases(sync: Sync, link: Link, side: int, written: Values) -> None
             del link.bases[mapping.key]
 
 
-def settle_bases(draft: Draft, sync: Sync, link: Link, flight: Flight, stored: Values) -> None:
+def settle_bases(draft: Draft, sync: Sync, link: Link, flight: Flight, stored: Values, *, sure: bool = False) -> None:
     """What was written is agreed: the source's values as they were sent, the target's as they were stored.
 
     Stored may mean: as they stand by now, where the command had been done before and is answered again. Values that differ from those written are
-    therefore not sure until the log has told.
+    therefore not sure until the log has told; `sure`: it has.
     """
-    side, unsure = flight.side, Values()
+    side, own = flight.side, sync.sides[flight.side]
     for mapping in sync.mappings:
         source_field, field = mapping.fields[1 - side], mapping.fields[side]
         if field in flight.values and source_field in flight.sources:
-            source, target = flight.sources[source_field], stored.get(field)
+            source, target, written = flight.sources[source_field], stored.get(field), flight.values[field]
             link.bases[mapping.key] = (target, source) if side == 0 else (source, target)
-            if target != flight.values[field]:
-                unsure[mapping.key] = flight.values[field]
-    own = sync.sides[side]
-    link.unsure = (flight.sequence, unsure) if unsure and own.object.capabilities.tokens else None
-    if link.unsure is not None and flight.number <= draft.sync(sync.name).logged.get(own.account, -1):
+            if target != written and own.object.capabilities.tokens and not sure:
+                link.unsure = {**link.unsure, mapping.key: (side, flight.sequence, written)}
+            else:
+                link.unsure.pop(mapping.key, None)
+    if link.unsure and flight.number <= draft.sync(sync.name).logged.get(own.account, -1):
         doubt(sync, link, own.account)

@@ -67,6 +67,7 @@ def leave(draft: Draft, sync: Sync, side: int, link: Link) -> None:
     if record_id is None:
         return
     link.ids[side] = None
+    link.unsure = {key: unsure for key, unsure in link.unsure.items() if unsure[0] != side}
     draft.sync(sync.name).moved = True
     place = place_of(sync, side, record_id)
     image = draft.image(*place)

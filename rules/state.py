@@ -117,9 +117,9 @@ class Link(msgspec.Struct, array_like=True):
     merged: str | None = None  # the survivor: the record that is gone was merged into it
     missed: bool = False  # only a write has noticed that a record is gone: the log may yet tell that it has another id
     doomed: bool = False  # the deletion goes on to the other side
-    unsure: tuple[int, Values] | None = (
-        None  # a command, and by mapping what it wrote where its answer told of other values
-    )
+    unsure: dict[
+        str, tuple[int, int, Value]
+    ] = {}  # mapping -> side, command, value written: its answer told of another
     unexplained: int = 0  # conflicts in a row that showed no difference
 
 

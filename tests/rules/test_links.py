@@ -243,6 +243,45 @@ def test_nor_is_it_lost_when_the_log_that_would_have_told_is(when: str) -> None:
     assert (world.left.records["1"]["name"], world.right.records["1"]["full_name"]) == ("edited", "edited")
 
 
+def test_nor_is_it_lost_when_another_field_is_written_before_the_log_tells() -> None:
+    world = people(default="crm")
+    world.left.create(email="a@x.io", name="Ann", phone="1")
+    world.start()
+    world.left.edit("1", name="Anna")
+    world.take("crm")
+    order = world.commands[0]
+    world.deliver()
+    world.inbox.clear()
+    world.right.edit("1", full_name="edited")
+    world.commands.append(order)
+    world.deliver()
+    world.think_all()
+    world.left.edit("1", phone="2")
+    world.take("crm")
+    world.deliver()
+    world.think_all()
+    world.settle()
+    assert (world.left.records["1"]["name"], world.right.records["1"]["full_name"]) == ("edited", "edited")
+
+
+def test_nor_when_the_log_of_the_other_account_is_lost() -> None:
+    world = people(default="crm")
+    world.left.create(email="a@x.io", name="Ann")
+    world.start()
+    world.left.edit("1", name="Anna")
+    world.take("crm")
+    order = world.commands[0]
+    world.deliver()
+    world.inbox.clear()
+    world.right.edit("1", full_name="edited")
+    world.commands.append(order)
+    world.lose_log("crm")
+    while world.deliver() or world.think():
+        pass  # the read is through before the log of the other account tells
+    world.settle()
+    assert (world.left.records["1"]["name"], world.right.records["1"]["full_name"]) == ("edited", "edited")
+
+
 def test_the_echo_of_an_update_is_as_good_as_its_answer() -> None:
     world = linked()
     world.left.edit("1", name="Anna")
