@@ -52,6 +52,8 @@ def _take_in(draft: Draft, place: Place, image: Image | None, row: Row, reading:
         if len(values) < len(image.values):
             values = {**image.values, **values}
         if image.values == values and not row.pairs:
+            image.version = row.version  # as of then it stands: what is older is told too late
+            draft.save_image(place, image)
             if row.token is not None:
                 adopt(draft, place, row.token, values)
             _seen(draft, uses, place, image, reading)

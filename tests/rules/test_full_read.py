@@ -204,6 +204,25 @@ def test_a_change_from_before_the_read_of_a_record_that_it_did_not_meet_brings_n
     assert len(world.rows()) == 3
 
 
+def test_a_deletion_from_before_the_read_of_a_record_that_has_come_back_since_deletes_nothing() -> None:
+    world = linked()
+    world.left.create(name="no mail")
+    world.settle()
+    world.left.delete("4")
+    world.left.revive("4", name="no mail")
+    world.order("resync")
+    world.think_all()
+    pages = [event for order in world.commands for event in world.carry_out(order)]
+    world.commands.clear()
+    world.inbox.extend(pages[:-2])
+    while world.inbox:
+        world.think()
+    world.take("crm")
+    world.inbox.extend(pages[-2:])
+    world.settle()
+    assert world.stands("crm", "4") == ("excluded", "no_identifier")
+
+
 def test_an_answer_from_before_does_not_bring_back_what_the_read_has_found_gone() -> None:
     world = linked()
     world.left.edit("1", name="New")

@@ -158,6 +158,21 @@ def test_an_image_older_than_the_links_own_changes_nothing() -> None:
     assert world.right.records["1"]["full_name"] == "new"
 
 
+def test_what_was_put_back_right_after_our_write_by_somebody_else_is_an_edit() -> None:
+    world = linked()
+    world.left.edit("1", name="Anna")
+    world.take("crm")
+    world.deliver()
+    answer = world.inbox.popleft()
+    world.right.edit("1", full_name="Ann")
+    while len(world.right.log) > 1:
+        world.right.log.popleft()  # a connector that polls tells of the last state only
+    world.take("shop")
+    world.inbox.append(answer)
+    world.settle()
+    assert (world.left.records["1"]["name"], world.right.records["1"]["full_name"]) == ("Ann", "Ann")
+
+
 def test_the_form_in_which_the_app_stores_our_value_starts_no_ping_pong() -> None:
     world = people()
     world.right.stored_form = lambda values: {
