@@ -292,7 +292,7 @@ class Draft:
         for head in heads:
             key = next(iter(self.scan(head.encode())), None)
             if key is not None:
-                number, name = key.decode()[len(head) :].split("\0")
+                number, name = key.decode()[len(head) :].split("\0")[:2]
                 if found is None or int(number, 16) < found[0]:
                     found = (int(number, 16), name)
         return found

@@ -22,7 +22,8 @@ state entry each, live on the disk only, and are made again by `index_changes` w
 | `a sync side id sync link`                | index: links that await the counterpart of a record                |
 | `o account id sync key`                   | index: records and links that name a record in their way           |
 
-The parts of a key are separated by a zero byte; numbers are 16 hexadecimal digits.
+The parts of a key are separated by a zero byte; numbers are 16 hexadecimal digits. Where an index holds both records and
+links, a zero byte follows the names of records.
 """
 
 from __future__ import annotations
@@ -265,6 +266,7 @@ def decode_connection(raw: bytes) -> Connection:
     return _decode_connection(raw)
 
 
+_RECORD = "\0"  # ends a record's name in an index where links have names too, one of which may be the same
 _Alone = tuple[str | None, int, int]  # whom it names, its turn, behind which creates: of a seat without a link
 _SeatTraits = tuple[str, int, tuple[str | None, ...], _Alone | None]  # sync, side, identifiers
 Traits = tuple[bool, str, tuple[tuple[str, str, str, str], ...], tuple[_SeatTraits, ...]]
@@ -312,9 +314,9 @@ def image_indexes(account: str, object: str, record_id: str, traits: Traits) -> 
             for _, other_account, other_object, other_id in pairs:
                 entries.add(f"p{sync}\0{other_account}\0{other_object}\0{other_id}\0{record_id}".encode())
         if other:
-            entries.add(f"o{_named(other)}\0{sync}\0{account}:{record_id}".encode())
+            entries.add(f"o{_named(other)}\0{sync}\0{account}:{record_id}{_RECORD}".encode())
         if turn:
-            entries.add(f"h{sync}\0{turn:016x}\0{account}:{record_id}".encode())
+            entries.add(f"h{sync}\0{turn:016x}\0{account}:{record_id}{_RECORD}".encode())
         if behind:
             entries.add(f"b{sync}\0{side}\0{behind:016x}\0{record_id}".encode())
     return frozenset(entries)

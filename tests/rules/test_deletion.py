@@ -506,6 +506,21 @@ def test_restore_that_meets_an_unlinked_record_with_the_identifier_links_it_inst
     assert world.right.records["2"]["full_name"] == "Ann 1", "merged as at linking: the default side wins"
 
 
+def test_what_comes_back_after_a_restore_has_met_another_record_is_shown_beside_that() -> None:
+    world = linked()
+    world.right.delete("1")
+    world.settle()
+    world.order("restore", into="shop")
+    world.think_all()
+    world.right.create(mail="1@x.io", full_name="There")
+    world.settle()
+    world.right.revive("1", mail="1@x.io", full_name="Old")
+    world.settle()
+    assert world.stands("shop", "1") == ("failing", "duplicate")
+    assert world.stands("shop", "2") == ("in_sync", None)
+    assert world.right.records["2"]["full_name"] == "Ann 1"
+
+
 def test_restore_into_the_source_of_a_one_way_sync_is_refused() -> None:
     world = linked(people(direction="to shop"))
     world.left.delete("1")
@@ -707,6 +722,22 @@ def test_a_record_that_comes_back_while_its_counterpart_is_deleted_gets_it_back(
     world.settle()
     assert world.stands("crm", "1") == ("in_sync", None)
     assert [one["memo"] for one in world.right.records.values()] == ["memo 1"]
+
+
+def test_but_not_where_the_sync_does_not_write_any_more() -> None:
+    world = linked(people(deletes="propagate"))
+    record = dict(world.left.records["1"])
+    world.left.delete("1")
+    world.take("crm")
+    world.document["syncs"]["people"]["direction"] = "to crm"
+    world.apply()
+    world.think_all()
+    del record["id"]
+    world.left.revive("1", **record)
+    world.take("crm")
+    world.settle()
+    assert world.stands("crm", "1") == ("failing", "deleted")
+    assert not world.right.records
 
 
 def test_more_deletions_than_max_deletes_stop_the_sync_until_a_person_confirms() -> None:

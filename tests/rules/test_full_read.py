@@ -48,6 +48,21 @@ def test_a_linked_record_that_the_read_does_not_find_is_failing_deleted_whatever
     assert len(world.right.records) == (3 if deletes == "keep" else 2)
 
 
+def test_the_place_of_a_record_that_a_write_has_missed_is_filled_when_the_read_does_not_find_it_either() -> None:
+    world = linked(count=1)
+    world.right.create(mail="1@x.io", full_name="twin")
+    world.settle()
+    world.right.delete("1")
+    world.right.log.clear()
+    world.left.edit("1", name="Anna")
+    world.settle()
+    assert world.stands("crm", "1") == ("failing", "deleted")
+    assert world.stands("shop", "2") == ("failing", "duplicate")
+    world.lose_log("shop")
+    world.settle()
+    assert world.stands("shop", "2") == ("in_sync", None)
+
+
 def test_a_record_without_a_link_that_the_read_does_not_find_is_forgotten() -> None:
     world = linked()
     world.left.create(name="no mail")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rules.events import Answer, Captured, Commands, Results, Row
+from rules.events import Answer, Captured, Clock, Commands, Results, Row
+from rules.state import Image, Link, Seat, image_indexes, image_traits, link_indexes
 from rules.version import Version
 from tests.rules.world import CUSTOMERS, MAPPING, World, changed, people
 
@@ -96,6 +97,13 @@ def test_an_edit_of_what_we_have_just_written_before_its_answer_is_decided_trave
     world.inbox.rotate(1)  # the log is first
     world.settle()
     assert (world.left.records["1"]["name"], world.right.records["1"]["full_name"]) == ("Annie", "Annie")
+
+
+def test_what_a_link_and_the_record_of_its_name_leave_in_the_indexes_is_apart() -> None:
+    link = Link(["5", None], {}, "b", other="crm:4", number=3)
+    seat = Seat(0, other="crm:4", turn=3)
+    image = Image(Version(1), {}, "5", {"people": seat})
+    assert not link_indexes("people", "crm:5", link) & image_indexes("crm", "contacts", "5", image_traits(image))
 
 
 # ---------------------------------------------------------------- echoes and answers
@@ -297,6 +305,23 @@ def test_nor_when_the_log_of_the_other_account_is_lost() -> None:
     assert (world.left.records["1"]["name"], world.right.records["1"]["full_name"]) == ("edited", "edited")
 
 
+def test_a_place_that_became_free_while_a_command_was_on_its_way_is_filled_when_its_echo_is_the_answer() -> None:
+    world = linked()
+    world.left.create(email="a@x.io", name="twin")
+    world.settle()
+    world.left.edit("1", name="Anna")
+    world.take("crm")
+    world.deliver()
+    answer = world.inbox.popleft()
+    world.left.delete("1")
+    world.take("crm")
+    assert world.stands("crm", "2") == ("pending", None)
+    world.take("shop")
+    world.inbox.append(answer)
+    world.settle()
+    assert world.stands("crm", "2") == ("in_sync", None)
+
+
 def test_the_echo_of_an_update_is_as_good_as_its_answer() -> None:
     world = linked()
     world.left.edit("1", name="Anna")
@@ -446,6 +471,31 @@ def test_deferred_answers_alone_are_tried_again_with_time() -> None:
     world.right.down = False
     world.clock(1)
     assert world.stands("crm", "1") == ("in_sync", None)
+
+
+def test_a_create_that_was_sent_again_is_not_sent_once_more_by_the_next_clock() -> None:
+    world = people(kind="custom", mapping=MAPPING[1:]).start()
+    world.right.down = True
+    world.left.create(name="Ann")
+    world.settle()
+    world.right.down = False
+    for seconds in (1, 1, 1):
+        world.now += seconds
+        world.inbox.append(Clock())
+        world.think_all()
+    assert len(world.commands) == 1
+
+
+def test_a_command_tells_when_the_oldest_change_that_it_carries_was_made() -> None:
+    world = linked()
+    world.account("shop", up=False)
+    for name in ("one", "two"):
+        world.left.edit("1", name=name)
+        world.settle()
+    world.account("shop", up=True)
+    world.settle()
+    oldest = world.left.journal.tick - 1
+    assert [command.committed_at for command in world.right.writes[1:]] == [oldest]
 
 
 def test_one_record_tries_an_account_whose_return_nobody_has_told() -> None:

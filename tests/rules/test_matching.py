@@ -142,6 +142,19 @@ def test_a_duplicate_is_judged_again_when_the_record_in_its_way_changes(how: str
     assert len(world.right.records) == (2 if how == "edited" else 1), "of the deleted one it takes the link over"
 
 
+def test_a_duplicate_is_judged_again_when_the_record_in_its_way_changes_together_with_many() -> None:
+    world = people()
+    for number in range(1, 21):
+        world.left.create(email=f"{number}@x.io")
+    world.left.create(email="3@x.io", name="twin")
+    world.start()
+    assert world.stands("crm", "21") == ("failing", "duplicate")
+    for number in range(1, 21):
+        world.left.edit(str(number), email=f"{number}@y.io")
+    world.settle_at_once()
+    assert world.stands("crm", "21") == ("in_sync", None)
+
+
 def test_a_duplicate_is_judged_again_when_the_claimed_record_is_edited() -> None:
     world = people(direction="to shop")
     world.left.create(email="a@x.io", name="first")
