@@ -205,3 +205,36 @@ def test_the_same_event_decided_twice_gives_the_same_answer_in_the_same_order() 
     world.left.edit("4", email="four@x.io")
     world.capture_all("crm")
     assert world.think_of(world.inbox[0]) == world.think_of(world.inbox[0])
+
+
+def test_the_history_tells_of_each_decision_what_why_and_with_which_values() -> None:
+    world = people()
+    world.left.create(email="a@x.io", name="Ann")
+    world.left.create(email="b@x.io", name="Bob")
+    world.right.create(mail="b@x.io", full_name="Bob")
+    world.start()
+    world.left.edit("1", name="Anna")
+    world.settle()
+    world.right.delete("2")
+    world.settle()
+    world.order("restore", records=("crm:1",), into="shop")
+    world.settle()
+    world.lose_log("crm")
+    world.settle()
+    told = [(row.action, row.key, row.note) for row in world.history]
+    assert told == [
+        ("linked", "crm:2", "crm:2 with shop:1"),
+        ("create", "crm:1", ""),
+        ("update", "crm:1", ""),
+        ("deleted", "crm:1", "shop:2"),
+        ("restore", "crm:1", "into shop"),
+        ("create", "crm:1", ""),
+        ("read", "", "the log of crm begins anew"),
+    ]
+    created, updated = world.history[1], world.history[2]
+    assert [(one.account, one.field, one.after, one.rule) for one in created.changes] == [
+        ("shop", "mail", "a@x.io", "create"),
+        ("shop", "full_name", "Ann", "create"),
+    ]
+    assert [(one.field, one.before, one.after) for one in updated.changes] == [("full_name", "Ann", "Anna")]
+    assert updated.cause == f"log crm:1@{world.left.journal.tick:x}"
