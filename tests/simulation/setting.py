@@ -50,12 +50,15 @@ class Machine(App):
         self.reused: set[str] = (
             set()
         )  # ids of which nothing can be told: given to another record, or taken when no log was kept
+        self.met: set[str] = set()  # ids that a create for another has met: they were linked to that one's record
         self.given_up: set[str] = set()  # ids whose records have others now
         self.wrong: list[str] = []  # creates that should not have been
 
     def answer(self, command: Command) -> Answer:
         done = len(self.writes)
         answer = super().answer(command)
+        if answer.outcome == "exists" and answer.id is not None:
+            self.met.add(answer.id)
         if answer.outcome == "applied" and len(self.writes) > done:
             self.commanded.append(command)
             if command.op == "update":  # a create may restore what a person had written
@@ -72,7 +75,7 @@ class Machine(App):
         if any(command.pair[3] in app.reused for app in self.opposite):
             return
         for earlier, made in self.made_for.items():
-            there = earlier in self.records and earlier not in self.reused
+            there = earlier in self.records and earlier not in self.reused | self.met
             if made.pair == command.pair and there and earlier != record_id:
                 self.wrong.append(f"{self.account}:{record_id} is {self.account}:{earlier} again, by {command.token}")
         for app in self.opposite:
