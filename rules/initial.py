@@ -30,15 +30,11 @@ from rules.work import SLICE, STAGE, advance, run, start
 __all__ = ["STAGE", "begin_read", "carry_on_reading", "go_on", "read_done", "settle"]
 
 
-def begin_read(draft: Draft, sync: Sync, *, confirmed: bool = False, lost: str | None = None) -> None:
-    """Asks for both objects in full. A read that is running is replaced.
-
-    `confirmed`: a person knows that records are gone. `lost`: the account whose log it stands in for.
-    """
+def begin_read(draft: Draft, sync: Sync, *, confirmed: bool = False) -> None:
+    """Asks for both objects in full. A read that is running is replaced. `confirmed`: a person knows that records are gone."""
     state = draft.sync(sync.name)
     state.stage, state.part, state.stopped = "reading", 0, ""
     state.confirmed, state.log_lost = confirmed, False
-    state.lost = [*state.lost, lost] if lost is not None and lost not in state.lost else state.lost
     state.known = sum(state.counts.values()) > 0
     state.works.pop(STAGE, None)
     state.reads = {}

@@ -129,7 +129,8 @@ def log_started(draft: Draft, event: LogStarted) -> None:
             state = draft.sync(sync.name)
             state.told.pop(event.account, None)
             state.logged[event.account] = state.issued
-            _read_again(draft, sync, f"the log of {event.account} begins anew", lost=event.account)
+            state.lost = [*(one for one in state.lost if one != event.account), event.account]
+            _read_again(draft, sync, f"the log of {event.account} begins anew")
 
 
 def truncated(draft: Draft, event: Truncated) -> None:
@@ -138,12 +139,12 @@ def truncated(draft: Draft, event: Truncated) -> None:
         _read_again(draft, sync, f"{event.account}.{event.object} was truncated")
 
 
-def _read_again(draft: Draft, sync: Sync, why: str, *, lost: str | None = None) -> None:
+def _read_again(draft: Draft, sync: Sync, why: str) -> None:
     if draft.sync(sync.name).stopped:
         draft.sync(sync.name).log_lost = True  # it is read when a person has confirmed
     elif not draft.is_idle(sync):
         draft.note(sync.name, "", "read", note=why)
-        begin_read(draft, sync, lost=lost)
+        begin_read(draft, sync)
 
 
 def fields_changed(draft: Draft, event: FieldsChanged) -> None:

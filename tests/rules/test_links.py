@@ -243,7 +243,7 @@ def test_an_edit_right_after_our_write_is_not_lost_when_the_command_is_answered_
     assert (world.left.records["1"]["name"], world.right.records["1"]["full_name"]) == ("edited", "edited")
 
 
-@pytest.mark.parametrize("when", ["before the answer", "after the answer"])
+@pytest.mark.parametrize("when", ["before the answer", "after the answer", "while the sync is off"])
 def test_nor_is_it_lost_when_the_log_that_would_have_told_is(when: str) -> None:
     world = people(default="crm")
     world.left.create(email="a@x.io", name="Ann")
@@ -254,15 +254,18 @@ def test_nor_is_it_lost_when_the_log_that_would_have_told_is(when: str) -> None:
     world.deliver()
     world.inbox.clear()
     world.right.edit("1", full_name="edited")
-    if when == "after the answer":
+    if when != "before the answer":
         world.commands.append(order)
         world.deliver()
         world.think_all()
+    if when == "while the sync is off":
+        world.off = ["people"]
+        world.apply()
     world.lose_log("shop")
-    if when == "before the answer":
-        world.settle()
-        world.commands.append(order)
     world.settle()
+    if when == "before the answer":
+        world.commands.append(order)
+    world.turn(on=True)
     assert (world.left.records["1"]["name"], world.right.records["1"]["full_name"]) == ("edited", "edited")
 
 
