@@ -150,7 +150,12 @@ def _fill_place(draft: Draft, sync_name: str, link_id: str) -> None:
     if sync is None or link is None:
         return
     lacking = [side for side in (0, 1) if link.gone[side] or link.ids[side] is None]
-    if len(lacking) == 1 and link.flight is None and _waits_for_match(draft, sync, link, lacking[0]):
+    if (
+        len(lacking) == 1
+        and link.flight is None
+        and not link.missed
+        and _waits_for_match(draft, sync, link, lacking[0])
+    ):
         draft.save_link(sync_name, link_id, link)
         return
     found = draft.link(sync_name, link_id)

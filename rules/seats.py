@@ -100,7 +100,7 @@ def dissolve(draft: Draft, sync: Sync, side: int, record_id: str) -> bool:
         return True
     link_id, link = seat.link, draft.link(sync.name, seat.link)
     if link is not None:
-        if link.flight is not None or not (link.ids[1 - side] is None or link.gone[1 - side]):
+        if link.flight is not None or link.missed or not (link.ids[1 - side] is None or link.gone[1 - side]):
             return False
         leave(draft, sync, 1 - side, link)
         draft.note(

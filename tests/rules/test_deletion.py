@@ -374,6 +374,22 @@ def test_an_id_changed_while_a_command_is_on_its_way_is_taken_for_a_deletion_by_
     assert world.of("crm", "1").sides["shop"].id == "50"
 
 
+def test_a_record_whose_counterpart_is_only_missed_keeps_its_link_though_another_lacks_its_like() -> None:
+    world = linked(count=2)
+    world.left.delete("2")
+    world.settle()
+    world.right.renumber("1", "9")
+    world.left.edit("1", email="2@x.io")
+    world.take("crm")
+    world.deliver()
+    world.think_all()
+    assert world.stands("crm", "1") == ("failing", "deleted")
+    world.settle()
+    assert world.of("crm", "1").sides["shop"].id == "9"
+    assert world.stands("shop", "2") == ("failing", "deleted")
+    assert len(world.left.records) == 1
+
+
 def test_an_id_that_was_used_before_by_a_forgotten_record_is_taken_for_what_it_is() -> None:
     world = linked(count=2)
     for app in (world.left, world.right):
