@@ -12,7 +12,7 @@ from rules.links import touch
 from rules.plan import Sync
 from rules.seats import place_of, tell
 from rules.state import Image, Link, ReadState, Seat, Values
-from rules.version import Version
+from rules.version import NEVER, Version
 
 Reading = tuple[str, str]  # the sync and its full read, of which a row is part
 
@@ -36,9 +36,11 @@ def receive(draft: Draft, account: str, object_name: str, row: Row, reading: Rea
 def _take_in(draft: Draft, place: Place, image: Image | None, row: Row, reading: Reading | None) -> bool:
     """Whether the whole record is known with this row."""
     uses = draft.uses(place[0], place[1])
-    if image is None and reading is None and _is_stale(draft, uses, place[0], row):
+    if image is None and reading is None and _is_stale(draft, place, row):
         return True
-    if image is not None and not _is_newer(row.version, image):
+    if image is not None and not (
+        _is_newer(row.version, image) and (reading or not _is_late(draft, place, image, row))
+    ):
         if row.pairs and not image.gone:
             image.pairs = row.pairs  # the account remembers them whatever the record's version
             _note_pairs(draft, uses)
@@ -67,6 +69,11 @@ def _take_in(draft: Draft, place: Place, image: Image | None, row: Row, reading:
             return False
     store(draft, place, values, row.version, row.pairs, row.token, row.committed_at, reading)
     return True
+
+
+def _is_late(draft: Draft, place: Place, image: Image, row: Row) -> bool:
+    """Whether a record that is gone, which a write or a read noticed before the log told of it, is not brought back by what the log tells of before."""
+    return image.gone and not image.partial and _is_stale(draft, place, row)
 
 
 def _is_newer(version: Version, image: Image) -> bool:
@@ -188,20 +195,25 @@ def is_met(read: ReadState, image: Image, seat: Seat) -> bool:
     return seat.read == f"{read.id}?" and (read.began is None or image.version.newer_than(read.began))
 
 
-def _is_stale(draft: Draft, uses: tuple[tuple[Sync, int], ...], account: str, row: Row) -> bool:
-    """Whether a record that nobody knows is known to be gone: the log has been taken in beyond its change, or a full read did not meet it since."""
-    place = (row.version.position, row.version.step)
-    for sync, side in uses:
-        state = draft.sync(sync.name)
-        told, read = state.told.get(account), state.reads.get(account)
-        if (
-            row.committed_at
-            and told is not None
-            and place <= told
-            and sync.sides[side].object.capabilities.capture == "log"
-        ):
-            return True
-        if read is not None and read.done and read.began is not None and not row.version.newer_than(read.began):
+def _is_stale(draft: Draft, place: Place, row: Row) -> bool:
+    """Whether a record that nobody knows, or that is gone, went after this row: the log was taken in beyond it, or a full read has not met it since."""
+    if _was_told(draft, place, row):
+        return True
+    reads = (draft.sync(sync.name).reads.get(place[0]) for sync, _ in draft.uses(place[0], place[1]))
+    return any(
+        read is not None and read.done and read.began is not None and not row.version.newer_than(read.began)
+        for read in reads
+    )
+
+
+def _was_told(draft: Draft, place: Place, row: Row) -> bool:
+    """Whether the log, where it has an order, has been taken in beyond this row before: it comes once more."""
+    if not row.committed_at:
+        return False
+    position = (row.version.position, row.version.step)
+    for sync, side in draft.uses(place[0], place[1]):
+        told = draft.sync(sync.name).told.get(place[0])
+        if told is not None and position <= told and sync.sides[side].object.capabilities.capture == "log":
             return True
     return False
 
@@ -227,9 +239,11 @@ def _rename(draft: Draft, account: str, object_name: str, row: Row) -> None:
     """
     place, target = (account, object_name, row.old_id or ""), (account, object_name, row.id)
     image, present = draft.image(*place), draft.image(*target)
-    if image is None or not row.version.newer_than(image.version):
+    if image is None or not (row.version.newer_than(image.version) or _explains(draft, place, image, row)):
         return
-    moved = Image(image.version, image.values, "", {}, image.gone, image.pairs, image.partial)
+    newer = row.version.newer_than(image.version)  # if not, what is newer is that the old id was not found
+    version = image.version if newer else NEVER
+    moved = Image(version, image.values, "", {}, image.gone, image.pairs, image.partial)
     if present is not None and (not present.gone or any(seat.link for seat in present.seats.values())):
         moved = present  # a page, or an answer, told of it first
     own, side = draft.uses(account, object_name)[0]
@@ -245,17 +259,23 @@ def _rename(draft: Draft, account: str, object_name: str, row: Row) -> None:
             moved.seats[name] = seat
             _move_link(draft, name, seat, moved, row.id)
     draft.save_image(target, moved)
+    image.version = row.version if newer else image.version
     if left:
-        image.version, image.seats = row.version, left
+        image.seats = left
         vanish(draft, place, image, told=row.committed_at > 0)
     else:
-        draft.bury(place, Image(row.version, {}, "", {}))
+        draft.bury(place, Image(image.version, {}, "", {}))
     for name, seat in moved.seats.items():
         sync, link = draft.rules.syncs.get(name), None if seat.link is None else draft.link(name, seat.link)
         if sync is not None and seat.link is not None and link is not None and link.ids[seat.side] == row.id:
             touch(draft, sync, seat.link, link)
     draft.stir(*place)
     draft.stir(*target)
+
+
+def _explains(draft: Draft, place: Place, image: Image, row: Row) -> bool:
+    """Whether a record that a read or a write did not find had got another id by then: the log, which is in order, tells of that only now."""
+    return image.gone and row.committed_at > 0 and not _was_told(draft, place, row)
 
 
 def _move_link(draft: Draft, name: str, seat: Seat, moved: Image, record_id: str) -> None:

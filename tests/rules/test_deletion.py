@@ -359,6 +359,22 @@ def test_an_id_changed_while_a_command_is_on_its_way_and_told_by_a_read_first_ke
     assert len(world.rows()) == 1
 
 
+def test_an_id_changed_before_the_old_one_was_looked_for_in_vain_keeps_the_link() -> None:
+    world = deals()
+    world.left.create(name="Ann")
+    world.start()
+    world.right.renumber("1", "50")
+    world.inbox.append(Captured("shop", "customers", (Row("1", {}, world.right.version(), "delete"),)))
+    world.think_all()
+    assert world.stands("crm", "1") == ("failing", "deleted")
+    world.settle()
+    assert world.of("crm", "1").sides["shop"].id == "50"
+    assert len(world.rows()) == len(world.left.records) == 1
+    world.right.edit("50", full_name="B")
+    world.settle()
+    assert world.left.records["1"]["name"] == "B"
+
+
 def test_an_id_changed_while_a_command_is_on_its_way_is_taken_for_a_deletion_by_nobody() -> None:
     world = linked()
     world.right.create(mail="2@x.io", full_name="Bob")

@@ -219,6 +219,26 @@ def test_a_change_from_before_the_read_of_a_record_that_it_did_not_meet_brings_n
     assert len(world.rows()) == 3
 
 
+def test_a_change_from_before_the_read_of_a_record_that_a_write_had_missed_brings_nothing_back() -> None:
+    world = linked(count=1)
+    world.right.create(mail="1@x.io", full_name="twin")
+    world.settle()
+    world.right.edit("1", mail="unseen@x.io")
+    world.right.delete("1")
+    late = list(world.right.log)
+    world.right.log.clear()
+    world.left.edit("1", name="Anna")
+    world.settle()
+    world.order("resync")
+    world.settle()
+    assert world.of("crm", "1").sides["shop"].id == "2", "it has taken the place"
+    world.right.log.extend(late)
+    world.capture("shop")
+    world.settle()
+    assert len(world.left.records) == 1
+    assert len(world.rows()) == 1
+
+
 def test_a_deletion_from_before_the_read_of_a_record_that_has_come_back_since_deletes_nothing() -> None:
     world = linked()
     world.left.create(name="no mail")
