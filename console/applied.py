@@ -26,9 +26,13 @@ ATTEMPTS = 10
 
 
 class Applied(Configuration, frozen=True):
-    """The applied configuration, as the console keeps it. `left`: syncs that are off because they left the file."""
+    """The applied configuration, as the console keeps it. `left`: syncs that are off because they left the file.
+
+    `deleted`: syncs that a command has deleted; one that the file still names stays so until `apply` adds it again.
+    """
 
     left: frozenset[str] = frozenset()
+    deleted: frozenset[str] = frozenset()
 
 
 Orders = list[tuple[str, Order]]

@@ -44,12 +44,17 @@ class Proposal(msgspec.Struct, frozen=True):
 def propose(
     before: Applied | None, installation: Installation, catalogs: Mapping[str, Catalog], *, keep_left: bool
 ) -> Proposal:
-    """The file in place of what is applied. `keep_left`: a sync that left the file is switched off, not deleted.
+    """The file in place of what is applied. `keep_left`: a sync that left the file is switched off, not deleted; and
+    one that a command has deleted is not added again because the file still names it.
 
-    `catalogs`: of the accounts that answered; for the others those that were applied are kept.
+    `catalogs`: of the accounts that answered; for the others those that were applied are kept. Raises `WrongUseError`
+    where a sync refers to one that stays deleted.
     """
     document = dict(installation.document())
     old = dict(before.document) if before else {}
+    deleted = before.deleted & frozenset(document.get("syncs") or {}) if before and keep_left else frozenset()
+    if deleted:
+        document = _without(document, deleted)
     left = tuple(name for name in old.get("syncs") or {} if name not in (document.get("syncs") or {}))
     changes = diff(old or None, document)
     gone = frozenset(left) if keep_left else frozenset()
@@ -66,6 +71,7 @@ def propose(
         off=off,
         catalogs=_in_use(document, known, before),
         left=gone,
+        deleted=deleted,
     )
     refreshed = tuple(
         account
@@ -79,6 +85,8 @@ def propose(
 
 def switch(before: Applied | None, sync: str, *, on: bool) -> Applied:
     """The configuration with one sync switched on or off. Raises `WrongUseError` for one that is not applied."""
+    if before is not None and sync in before.deleted:
+        raise WrongUseError(f"{sync} was deleted.", f"`tandem apply` adds it again, if the file still names {sync}.")
     if before is None or sync not in before.document["syncs"]:
         raise unknown("sync", sync, before.document["syncs"] if before else ())
     if on and sync in before.left:
@@ -89,6 +97,25 @@ def switch(before: Applied | None, sync: str, *, on: bool) -> Applied:
     if off == before.off:
         return before
     return msgspec.structs.replace(before, off=off, version=before.version + 1)
+
+
+def deletion(before: Applied | None, sync: str) -> Applied:
+    """The configuration without a sync, which stays away though the file may still name it. One that is deleted
+    already changes nothing. Raises `WrongUseError` for one that is not applied, or that others refer to."""
+    if before is not None and sync in before.deleted:
+        return before
+    if before is None or sync not in before.document["syncs"]:
+        raise unknown("sync", sync, before.document["syncs"] if before else ())
+    document = _without(before.document, frozenset((sync,)))
+    return msgspec.structs.replace(
+        before,
+        version=before.version + 1,
+        document=document,
+        off=before.off - {sync},
+        left=before.left - {sync},
+        deleted=before.deleted | {sync},
+        catalogs=_in_use(document, before.catalogs, before),
+    )
 
 
 def orders_of(before: Applied | None, after: Applied, make_id: NewId = new_id) -> Orders:
@@ -107,6 +134,21 @@ def apply_order(version: int, part: Mapping[str, Any], make_id: NewId = new_id) 
     """The order that brings a connection its part of a configuration."""
     document = msgspec.json.encode(part).decode()
     return Order(make_id(), "apply", arguments={"version": str(version), "document": document})
+
+
+def _without(document: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    """The document without these syncs. Raises `WrongUseError` where one that is left refers to one of them."""
+    syncs = {name: sync for name, sync in (document.get("syncs") or {}).items() if name not in names}
+    for name, sync in syncs.items():
+        for entry in sync.get("mapping") or ():
+            referred = entry.get("association")
+            if referred in names:
+                raise WrongUseError(
+                    f"{name} associates its records with those of {referred}, which is deleted or is to be.",
+                    f"Take the mapping with `association: {referred}` out of {name} and apply that first; or let"
+                    f" `tandem apply` add {referred} again.",
+                )
+    return {**document, "syncs": syncs}
 
 
 def _with_left(document: dict[str, Any], old: Mapping[str, Any], gone: frozenset[str]) -> dict[str, Any]:

@@ -121,6 +121,8 @@ class Engine:
         for name in sorted(after.off):
             why = "it is not in the file" if name in after.left else f"`tandem on {name}` switches it on"
             self._tell(f"{name} is off: {why}", "quiet")
+        for name in sorted(after.deleted):
+            self._tell(f"{name} was deleted: `tandem apply` adds it again, or take it out of the file", "quiet")
         assert self._running is not None
         self._describe(msgspec.structs.replace(self._running, ready=True))
         self._tell(f"configuration {after.version} is applied", "good")

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 
 import schemas
 from console.applied import Applied, AppliedStore, Change
-from console.applying import new_id, orders_of, switch
+from console.applying import deletion, new_id, orders_of, switch
 from console.kafka import silence, telling, topics_of
 from console.target import Target
 from rules.events import Order, SetMark
@@ -28,6 +28,20 @@ def switch_sync(target: Target, sync: str, *, on: bool) -> bool:
     def change(before: Applied | None) -> Applied:
         nonlocal changed
         after = switch(before, sync, on=on)
+        changed = after is not before
+        return after
+
+    asyncio.run(_replace(target, change))
+    return changed
+
+
+def delete_sync(target: Target, sync: str) -> bool:
+    """Deletes a sync for good; False where it was so already (then its connection is told again)."""
+    changed = False
+
+    def change(before: Applied | None) -> Applied:
+        nonlocal changed
+        after = deletion(before, sync)
         changed = after is not before
         return after
 

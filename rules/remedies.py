@@ -25,6 +25,9 @@ _REMEDIES = {
     "direction": "Nothing to do: the sync's direction does not carry records of this side.",
 }
 
+REASONS = ("filter", "no_identifier", "direction")  # for which a record is excluded
+CATEGORIES = tuple(category for category in _REMEDIES if category not in REASONS)  # for which one fails, or waits
+
 
 def remedy(sync: Sync | None, status: str | None, category: str | None, message: str | None) -> str | None:
     """What to do about a record, or None where it is in sync."""

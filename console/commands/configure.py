@@ -95,5 +95,7 @@ def show_proposal(output: Output, before: Applied | None, proposal: Proposal) ->
         output.say(Text(f"  {change}", style=styles[change.action]))
     for account in proposal.refreshed:
         output.say(Text(f"  ~ account {account}: its objects have changed", style="yellow"))
+    for name in sorted(before.deleted & proposal.after.document["syncs"].keys() if before else ()):
+        output.say(Text(f"  {name} was deleted by command; it begins anew, and matches anew", style="yellow"))
     if before is not None and not proposal.changes and not proposal.refreshed:
         output.say("The file says what runs already.")

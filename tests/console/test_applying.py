@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from console.applied import Applied, same
-from console.applying import Proposal, orders_of, propose, switch
+from console.applying import Proposal, deletion, orders_of, propose, switch
 from console.errors import WrongUseError
 from rules.catalog import Catalog, Field, FieldType, Kind, Object
 from rules.config import Installation, load
@@ -196,3 +196,62 @@ def test_a_sync_that_is_not_in_the_file_is_not_switched_on() -> None:
     away = proposed(applied(CONTACTS, COMPANIES), CONTACTS, keep_left=True).after
     with pytest.raises(WrongUseError, match="no longer in the file"):
         switch(away, "companies", on=True)
+
+
+PEOPLE = (
+    "  people: {between: {crm: other, shop: customers}, default: crm, mapping: [{crm: mail, shop: email},"
+    " {crm: company, shop: firm, association: companies}]}\n"
+)
+
+
+def test_a_deleted_sync_is_gone_and_its_connection_is_told() -> None:
+    before = applied(CONTACTS, COMPANIES)
+    after = deletion(before, "companies")
+    assert (list(after.document["syncs"]), after.deleted, after.version) == (["contacts"], {"companies"}, 2)
+    assert list(sent(before, after)["crm~shop"]["syncs"]) == ["contacts"]
+    assert sorted(after.catalogs["crm"].objects) == ["contacts"]
+    assert deletion(after, "companies") is after
+
+
+def test_up_does_not_bring_back_what_a_command_deleted_and_apply_does() -> None:
+    gone = deletion(applied(CONTACTS, COMPANIES), "companies")
+    up = proposed(gone, CONTACTS, COMPANIES, keep_left=True)
+    assert same(up.after, gone)
+    assert up.changes == ()
+    again = proposed(gone, CONTACTS, COMPANIES)
+    assert [change.action for change in again.changes] == ["added"]
+    assert (list(again.after.document["syncs"]), again.after.deleted) == (["contacts", "companies"], frozenset())
+
+
+def test_a_deleted_sync_that_left_the_file_and_comes_back_is_a_new_one() -> None:
+    gone = deletion(applied(CONTACTS, COMPANIES), "companies")
+    without = proposed(gone, CONTACTS, keep_left=True).after
+    assert without.deleted == frozenset()
+    assert list(proposed(without, CONTACTS, COMPANIES, keep_left=True).after.document["syncs"]) == [
+        "contacts",
+        "companies",
+    ]
+
+
+def test_a_sync_that_was_off_or_had_left_the_file_is_neither_once_it_is_deleted() -> None:
+    off = switch(applied(CONTACTS, COMPANIES), "companies", on=False)
+    assert deletion(off, "companies").off == frozenset()
+    away = proposed(applied(CONTACTS, COMPANIES), CONTACTS, keep_left=True).after
+    assert (deletion(away, "companies").off, deletion(away, "companies").left) == (frozenset(), frozenset())
+
+
+def test_what_others_refer_to_is_not_deleted() -> None:
+    before = applied(COMPANIES, PEOPLE)
+    with pytest.raises(WrongUseError, match="people associates its records with those of companies"):
+        deletion(before, "companies")
+    gone = deletion(applied(COMPANIES), "companies")
+    with pytest.raises(WrongUseError, match="people associates"):
+        proposed(gone, COMPANIES, PEOPLE, keep_left=True)
+
+
+def test_deleting_or_switching_what_is_not_there_is_refused() -> None:
+    with pytest.raises(WrongUseError, match="There is no sync contacs") as caught:
+        deletion(applied(CONTACTS), "contacs")
+    assert caught.value.remedy == "Did you mean contacts?"
+    with pytest.raises(WrongUseError, match="companies was deleted"):
+        switch(deletion(applied(CONTACTS, COMPANIES), "companies"), "companies", on=True)
