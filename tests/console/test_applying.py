@@ -207,7 +207,7 @@ PEOPLE = (
 def test_a_deleted_sync_is_gone_and_its_connection_is_told() -> None:
     before = applied(CONTACTS, COMPANIES)
     after = deletion(before, "companies")
-    assert (list(after.document["syncs"]), after.deleted, after.version) == (["contacts"], {"companies"}, 2)
+    assert (list(after.document["syncs"]), after.deleted, after.version) == (["contacts"], frozenset({"companies"}), 2)
     assert list(sent(before, after)["crm~shop"]["syncs"]) == ["contacts"]
     assert sorted(after.catalogs["crm"].objects) == ["contacts"]
     assert deletion(after, "companies") is after
