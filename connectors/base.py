@@ -5,11 +5,15 @@ categories, and nothing else: it takes no sync decision and knows nothing of Kaf
 
 Life of an instance: `Connector(settings, context)`, `open()`, any of the calls, `close()`. Capture and delivery use instances of
 their own, in one process or in two, so an instance shares nothing with another but what lies in the account itself.
+
+An app with a log keeps the place of our capture itself (a slot). One without has nothing of the kind: what its connector must
+know later (its place, what it has told of each record) it notes with what it tells, and the engine keeps the notes: `Memory`.
+`connectors.polling` does all of that for apps that can only be read again and again.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
@@ -54,18 +58,54 @@ class FencedError(ConnectorError):
 
 
 class ObjectUse(msgspec.Struct, frozen=True):
-    """An object that the installation syncs, with what sync.yaml says of it under `objects`."""
+    """An object that the installation syncs, with what sync.yaml says of it under `objects`.
+
+    `fields`: those that mappings and filters name, for apps where each field costs something; reading more is always right. None: all.
+    """
 
     name: str
     settings: Mapping[str, Any] = {}  # {"table": ..., "exclude": [...], ...}; empty: as discovered
+    fields: frozenset[str] | None = None
+
+
+Notes = Mapping[str, str | None]
+"""What a connector wants to know later: a short text by key; None: no longer. The keys are its own."""
+
+
+class Remembered(msgspec.Struct, frozen=True):
+    """What the engine keeps for the capture of an account. `cursor` None: the log has not begun."""
+
+    cursor: str | None = None
+    notes: Mapping[str, str] = {}
+
+
+class Memory(Protocol):
+    """Where the notes of `changes` are kept, in step with the changes that they came with. It survives crashes, moves between
+    workers with its account, and is empty again when the log begins anew or is released."""
+
+    async def recall(self) -> Remembered:
+        """All that is kept. What this instance has told since is in it only once it is stored."""
+
+
+Gauge = Callable[[str, float, float], None]
+"""The name of a limit, how much of it is used, and how much is left: for the metrics."""
+
+
+def _nobody(name: str, used: float, left: float) -> None:
+    """Nobody reads the gauge."""
 
 
 class Context(msgspec.Struct, frozen=True):
-    """Who we are, for the names of slots, publications and ledgers, and what is synced."""
+    """Who we are, for the names of slots, publications and ledgers, and what is synced.
+
+    `memory`: of an instance that captures; None: of all others. `gauge`: for a connector that keeps to a budget.
+    """
 
     installation: str
     account: str
     objects: tuple[ObjectUse, ...] = ()  # those in use by syncs that are not off
+    memory: Memory | None = None
+    gauge: Gauge = _nobody
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -112,11 +152,16 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Changes of one object, in the log's order. `cursor` may be confirmed once this batch and all before it are stored."""
+    """Changes of one object, in the log's order. `cursor` may be confirmed once this batch and all before it are stored.
+
+    `notes`: for apps that keep no place for us: these and the cursor go into the memory behind the changes, all or (after a crash) not yet. With an
+    empty cursor the notes alone do. None: the app keeps the place.
+    """
 
     object: str
     changes: tuple[Change, ...]
     cursor: str
+    notes: Notes | None = None
 
 
 class Marked(msgspec.Struct, frozen=True):
@@ -142,10 +187,11 @@ class Truncated(msgspec.Struct, frozen=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
-    """Nothing for us up to here: the cursor may be confirmed when all before it is stored."""
+    """Nothing for us up to here: the cursor may be confirmed when all before it is stored. `notes`: as in a batch."""
 
     cursor: str
     committed_at: float
+    notes: Notes | None = None
 
 
 Captured = Batch | Marked | FieldsChanged | Truncated | Heartbeat
@@ -228,6 +274,7 @@ class Fence(msgspec.Struct, frozen=True):
 
     The connector keeps the highest (epoch, offset) per `name` in the account, and checks and moves it in the transaction of the writes: a lower epoch
     raises `FencedError`; an offset at or below the kept one (same or lower than written before) is not written again but answered from the ledger.
+    Where the account can keep none (`capabilities.fenced` false) it is left aside, and each write compares with what it finds.
     """
 
     name: str
@@ -271,25 +318,32 @@ class Connector(Protocol):
         """The objects under their names in sync.yaml (or the default ones), with typed fields and capabilities."""
 
     async def position(self) -> str | None:
-        """The cursor at which the change log of this installation stands ready, or None where there is none (never made, lost, invalidated)."""
+        """The cursor at which the change log of this installation stands ready, or None where there is none (never made, lost, invalidated).
+
+        Where the app keeps no place for us: the cursor of the memory.
+        """
 
     async def prepare(self) -> str:
         """Makes what capture needs (slot, publication over the context's objects, ledger), replacing what is lost; returns the cursor to start from.
 
         What is committed after it returns comes by in `changes`; what was committed before is seen by every read that begins after it.
+        An empty cursor: there is something to note first; no full read begins before an item of `changes` that carries notes and a cursor is stored.
         """
 
     async def release(self) -> None:
-        """Drops the slot and the publication; the ledger stays."""
+        """Drops the slot and the publication; the ledger stays. The engine empties the memory."""
 
     def changes(self, cursor: str | None) -> AsyncIterator[Captured]:
         """The log from `cursor` on (None: where the account says we are), without end. Raises `CursorExpiredError`."""
 
     async def confirm(self, cursor: str) -> None:
-        """All up to `cursor` is stored on our side: the account may forget it."""
+        """All up to `cursor` is stored on our side: the account may forget it. Nothing to do where the memory keeps the place."""
 
     async def mark(self, mark: str) -> None:
-        """Sets a mark behind all that is committed now; it comes by in `changes` as `Marked`."""
+        """Sets a mark behind all that is committed now; it comes by in `changes` as `Marked`.
+
+        The same instance runs `changes`, so a mark may live in it alone: who did not see it come by before a crash sets it again.
+        """
 
     def snapshot(self, object: str, resume: str | None) -> AsyncIterator[Page]:
         """A full read in the order of the key; resumable by the `resume` of any page, with no record of the whole time missing."""

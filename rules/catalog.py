@@ -68,20 +68,33 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True):
     read_only: bool = False  # generated, computed, identity always: never written
     unique: bool = False  # alone under a unique rule of the app
     references: str | None = None  # the object that a reference points at
+    references_field: str | None = None  # the field of that object which the reference holds; None: its id
     description: str = ""
 
 
 class Capabilities(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the connector can do with an object; the engine makes up for what is missing."""
+    """What the connector can do with an object; the engine makes up for what is missing.
 
-    capture: str = "log"  # log | token | watermark | scan
+    The defaults are those of an app with a log and transactions. Everything else says what it cannot do, and the contract
+    suite of the connectors tests it as declared.
+    """
+
+    capture: str = "log"  # log (each change, in order) | token | watermark | scan (the last state; what lay between is not seen)
+    sees_within: float = 0.0  # seconds until a change has come by; 0: as soon as it is committed
     sees_deletions: bool = True
-    compare_and_set: bool = True
-    tokens: bool = True  # a create leaves its token with the write (ledger, external id)
+    deletions_within: float = 0.0  # the same for deletions, where they are found by another way; 0: as other changes
+    whole: bool = True  # each image holds every field; False: those that syncs name, and perhaps others
+    ordered: bool = True  # versions tell which of two images is the newer, whichever way they came
+    compare_and_set: bool = True  # False: read, compared, then written: an edit in between may be overwritten
+    tokens: bool = True  # a create leaves its token with the record, so that one sent again makes no second (ledger, external id)
+    echoes: bool = True  # each write of ours comes by in the log with its token; False: it is recognised by its content
+    fenced: bool = True  # fences and sequences are kept in the account: what was written before is not written again
+    pairs: bool = True  # the account remembers whose counterpart a record is
     creatable: bool = True
     updatable: bool = True
     deletable: bool = True
     batch_size: int = 500
+    limits: tuple[str, ...] = ()  # rate limits, in words for people; the connector itself keeps them
 
 
 class Object(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -42,7 +42,7 @@ from rules.events import (
     Truncated,
 )
 from rules.version import Snapshot, Version
-from schemas.messages import ChangeEvent, Head, History, Message
+from schemas.messages import ChangeEvent, Head, History, Message, Noted
 
 Datum = dict[str, Any]
 Shapes = dict[tuple[str, ...], int]
@@ -161,6 +161,8 @@ def pack_change(event: ChangeEvent, head: Head) -> Datum:
             datum["mark"] = event.mark
         case AccountState():
             datum |= {"up": event.up, "reason": event.reason, "throttled": event.throttled}
+        case Noted():
+            datum |= {"notes": dict(event.notes), "cursor": event.cursor, "anew": event.anew}
         case ReadDone() | LogStarted() | Truncated():
             pass
         case _:
@@ -323,7 +325,9 @@ def _unpack_history_row(datum: Datum) -> HistoryRow:
 def pack(message: Message) -> Datum:
     """The datum of any message; of a change message with an empty head."""
     match message:
-        case Captured() | ReadDone() | LogStarted() | Truncated() | FieldsChanged() | Marked() | AccountState():
+        case (
+            Captured() | ReadDone() | LogStarted() | Truncated() | FieldsChanged() | Marked() | AccountState() | Noted()
+        ):
             return pack_change(message, head_of(message, 0, None, None, None))
         case Commands():
             shapes: Shapes = {}
@@ -357,6 +361,7 @@ UNPACK: dict[str, Callable[[Datum], Message]] = {
     "FieldsChanged": _unpack_fields_changed,
     "Marked": lambda datum: Marked(datum["account"], datum["mark"]),
     "AccountState": lambda datum: AccountState(datum["account"], datum["up"], datum["reason"], datum["throttled"]),
+    "Noted": lambda datum: Noted(datum["account"], tuple(datum["notes"].items()), datum["cursor"], datum["anew"]),
     "Results": _unpack_results,
     "Order": lambda datum: Order(**datum | {"records": tuple(datum["records"])}),
     "Tick": lambda datum: Tick(**datum),

@@ -1,4 +1,5 @@
-"""Shapes that cross a topic and are not the rules' own: a batch of history, the head of a change message.
+"""Shapes that cross a topic and are not the rules' own: a batch of history, the head of a change message, what capture
+notes for itself.
 
 Responsible for the closed union of everything that is encoded. Must not know how it is encoded.
 """
@@ -37,6 +38,18 @@ class History(msgspec.Struct, frozen=True, tag="history"):
     rows: tuple[HistoryRow, ...]
 
 
+class Noted(msgspec.Struct, frozen=True, tag="noted"):
+    """What the capture of an account wants to know later (`connectors.base.Memory`). It goes to no connection.
+
+    `notes`: key and text; None: no longer. `cursor` None: as it was. `anew`: all that was noted before is void.
+    """
+
+    account: str
+    notes: tuple[tuple[str, str | None], ...] = ()
+    cursor: str | None = None
+    anew: bool = False
+
+
 class Head(msgspec.Struct, frozen=True):
     """What a change message says before its rows; read without decoding them.
 
@@ -56,7 +69,7 @@ class Head(msgspec.Struct, frozen=True):
     read: str | None = None
 
 
-ChangeEvent = Captured | ReadDone | LogStarted | Truncated | FieldsChanged | Marked | AccountState
+ChangeEvent = Captured | ReadDone | LogStarted | Truncated | FieldsChanged | Marked | AccountState | Noted
 CHANGE_EVENTS: tuple[type[ChangeEvent], ...] = ChangeEvent.__args__
 Message = (
     ChangeEvent

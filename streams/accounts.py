@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
 from pydantic import BaseModel, ValidationError
 
 from connectors import registry
-from connectors.base import Connector, ConnectorError, Context, FatalError, ObjectUse, RetriableError
-from rules.config import AccountConfig, ConfigError, Installation
+from connectors.base import Connector, ConnectorError, Context, FatalError, Memory, ObjectUse, RetriableError
+from rules.config import AccountConfig, ConfigError, Installation, SyncConfig
+from rules.fields import named_fields
 from rules.plan import connections_of
+from streams import metrics
 from streams.protocols import ConfigSource, Configuration
 
 OPEN_WITHIN, CLOSE_WITHIN = 30.0, 3.0  # seconds
@@ -34,13 +37,15 @@ class AccountUse(msgspec.Struct, frozen=True):
     """What the configuration says of an account. Two that are equal need no new connector.
 
     `objects`: those in use; none: all syncs of the account are off. `said`: all of the account's keys in the file,
-    secrets as references.
+    secrets as references. `syncs`: those that say which fields of an object are in use, where its connector reads no
+    others.
     """
 
     account: str
     installation: str
     objects: tuple[str, ...]
     said: Mapping[str, Any]
+    syncs: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def off(self) -> bool:
@@ -55,7 +60,23 @@ def use_of(configuration: Configuration | None, account: str, *, running: bool =
     said = configuration.document["accounts"].get(account)
     if said is None:
         return None
-    return AccountUse(account, configuration.name, configuration.objects(account, running=running), said)
+    objects = configuration.objects(account, running=running)
+    return AccountUse(account, configuration.name, objects, said, _syncs_that_name_fields(configuration, account))
+
+
+def _syncs_that_name_fields(configuration: Configuration, account: str) -> tuple[Mapping[str, Any], ...]:
+    catalog = configuration.catalogs.get(account)
+    frugal = {name for name, one in catalog.objects.items() if not one.capabilities.whole} if catalog else set()
+    if not frugal:
+        return ()
+    syncs = configuration.document["syncs"].values()
+    return tuple(sync for sync in syncs if sync["between"].get(account) in frugal)
+
+
+def _fields_of(use: AccountUse, object: str) -> frozenset[str] | None:
+    """The fields of the object that any sync names; None: all are read."""
+    found = [SyncConfig.model_validate(sync) for sync in use.syncs if sync["between"][use.account] == object]
+    return frozenset().union(*(named_fields(sync, use.account) for sync in found)) if found else None
 
 
 def neighbours(configuration: Configuration | None, account: str) -> tuple[str, ...]:
@@ -75,9 +96,9 @@ class Accounts:
         """The configuration in force."""
         return self._source
 
-    async def open(self, use: AccountUse) -> Connector:
-        """A connector that is open, to be closed by the caller. Raises `ConnectorError`."""
-        connector = self.make(use)
+    async def open(self, use: AccountUse, memory: Memory | None = None) -> Connector:
+        """A connector that is open, to be closed by the caller. Raises `ConnectorError`. `memory`: for capture."""
+        connector = self.make(use, memory)
         try:
             async with asyncio.timeout(OPEN_WITHIN):
                 await connector.open()
@@ -89,13 +110,14 @@ class Accounts:
             raise
         return connector
 
-    def make(self, use: AccountUse) -> Connector:
+    def make(self, use: AccountUse, memory: Memory | None = None) -> Connector:
         """The connector of an account, not opened. Raises `FatalError` where this machine lacks what it takes."""
         account = self._account(use)
         kind = self._classes(account.connector)
         settings = _validated(kind.Settings, account.settings, use.account)
-        objects = tuple(ObjectUse(name, account.objects.get(name, {})) for name in use.objects)
-        return kind(settings, Context(use.installation, use.account, objects))
+        objects = tuple(ObjectUse(name, account.objects.get(name, {}), _fields_of(use, name)) for name in use.objects)
+        gauge = partial(metrics.report_limit, use.account)
+        return kind(settings, Context(use.installation, use.account, objects, memory, gauge))
 
     def _account(self, use: AccountUse) -> AccountConfig:
         """The account with its secrets; also one that the configuration in force no longer holds."""

@@ -26,12 +26,12 @@ from contextlib import suppress
 import msgspec
 
 from connectors import base, registry
-from connectors.base import Connector, ConnectorError, CursorExpiredError, FatalError, RetriableError
+from connectors.base import Connector, ConnectorError, CursorExpiredError, FatalError, Remembered, RetriableError
 from rules.events import AccountState, Captured, LogStarted
-from schemas import ChangeEvent
+from schemas import ChangeEvent, Noted
 from streams import metrics
 from streams.accounts import Accounts, AccountUse, Classes, Resolve, close_quietly, use_of
-from streams.convert import events_of
+from streams.convert import events_of, notes_of
 from streams.protocols import CaptureFactory, ChangesSink, ConfigSource, Errands
 from streams.reading import ErrandWorker
 from streams.tasks import acknowledged, closing, for_ever, together
@@ -65,6 +65,7 @@ class AccountCapture:
         self._times = times or CaptureTimes()
         self._reconfigured = asyncio.Event()
         self._errands = ErrandWorker(account, errands, sink, self._version)
+        self._memory = CaptureMemory(account, errands, sink)
         self._expired = False  # the log did not reach back to where we were
         self._backoff = Backoff(self._times.pacing)
         self._troubled_since: float | None = None
@@ -131,7 +132,7 @@ class AccountCapture:
         """Makes the attempt on a new connection, again and again, until it is through."""
         while True:
             try:
-                connector = await self._accounts.open(use)
+                connector = await self._accounts.open(use, self._memory)
                 try:
                     return await attempt(connector, use)
                 finally:
@@ -176,43 +177,65 @@ class AccountCapture:
 
     async def _release(self, connector: Connector, _: AccountUse) -> None:
         await connector.release()
+        if (await self._memory.recall()) != Remembered():
+            await acknowledged(await self._note(Noted(self._account, anew=True)))
 
     # ---------------------------------------------------------------- the log
 
     async def _capture(self, connector: Connector, use: AccountUse) -> None:
         """Never returns: ends by an error of the account, or when it is cancelled."""
-        cursor = await self._establish(connector)
+        cursor, ready = await self._establish(connector)
         confirmations = Confirmations(self._account, connector.confirm)
         flows = asyncio.Event()
         await together(
-            self._stream(connector, cursor, confirmations, flows),
+            self._stream(connector, cursor, confirmations, flows, ready),
             confirmations.run(),
             self._settle(flows),
-            self._errands.run(connector, frozenset(use.objects)),
+            self._do_errands(connector, frozenset(use.objects), ready),
         )
 
-    async def _establish(self, connector: Connector) -> str:
-        """The log stands ready, for all objects in use; the cursor to read it from."""
+    async def _do_errands(self, connector: Connector, objects: frozenset[str], ready: asyncio.Event) -> None:
+        await ready.wait()
+        await self._errands.run(connector, objects)
+
+    async def _establish(self, connector: Connector) -> tuple[str, asyncio.Event]:
+        """The log stands ready, for all objects in use: the cursor to read it from; and what is set once reads may
+        begin."""
         standing = None if self._expired else await connector.position()
         if standing is None:
             # Stored before the log is made: if we fall in between, the next to come announces it once more, whereas a
             # log that stands ready would not tell anybody what was missed before it.
             self._errands.log_begins_anew()
-            await acknowledged(await self._send(LogStarted(self._account)))
+            await acknowledged(await self._note(LogStarted(self._account)))
             if self._expired:
                 await connector.release()
         prepared = await connector.prepare()
         self._expired = False
-        return prepared if standing is None else standing
+        ready = asyncio.Event()
+        if prepared:
+            ready.set()
+        return (prepared if standing is None else standing), ready
 
     async def _stream(
-        self, connector: Connector, cursor: str, confirmations: Confirmations, flows: asyncio.Event
+        self,
+        connector: Connector,
+        cursor: str,
+        confirmations: Confirmations,
+        flows: asyncio.Event,
+        ready: asyncio.Event,
     ) -> None:
         async with closing(connector.changes(cursor)) as items:
             async for item in items:
                 flows.set()
                 for event in events_of(self._account, item):
                     await confirmations.sent(event, await self._send(event))
+                for noted in notes_of(self._account, item):
+                    stored = await self._note(noted)
+                    await confirmations.sent(noted, stored)
+                    if noted.cursor is not None and not ready.is_set():
+                        # What was there before is known, and will be: from here on a read misses nothing.
+                        await acknowledged(stored)
+                        ready.set()
                 await confirmations.reached(item)
                 self._errands.log_at(item)
         raise RetriableError("the account has ended the stream of its log")
@@ -224,8 +247,30 @@ class AccountCapture:
         await self._sound()
         await for_ever()
 
+    async def _note(self, event: ChangeEvent) -> asyncio.Future[int]:
+        """Sends what changes the memory."""
+        self._memory.changes_with(sent := await self._send(event))
+        return sent
+
     async def _send(self, event: ChangeEvent) -> asyncio.Future[int]:
         return await self._sink.send(self._account, event, config=self._version())
+
+
+class CaptureMemory:
+    """`connectors.base.Memory` of the account, as it is when route has taken in all that changes it."""
+
+    def __init__(self, account: str, errands: Errands, sink: ChangesSink) -> None:
+        self._account, self._errands, self._sink = account, errands, sink
+        self._last: asyncio.Future[int] | None = None
+
+    def changes_with(self, sent: asyncio.Future[int]) -> None:
+        """A message that changes it is on its way."""
+        self._last = sent
+
+    async def recall(self) -> Remembered:
+        """All that is kept."""
+        await self._errands.routed(self._sink.marker if self._last is None else await acknowledged(self._last))
+        return self._errands.remembered(self._account)
 
 
 class _Step(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from connectors import base
 from rules.catalog import Value
 from rules.events import Answer, Captured, Command, FieldsChanged, Marked, Row, Truncated
 from rules.version import Version
+from schemas import Noted
 
 ROWS = 500  # of a message at most: the next live change waits for no more than one message to be made
 WEIGHT = 400_000  # characters of text in a message at most, so that it stays below the broker's 1 MB also in UTF-8
@@ -90,6 +91,28 @@ def events_of(account: str, item: base.Captured) -> Iterator[LogEvent]:
             return
         case _:
             assert_never(item)
+
+
+NOTES = 500  # of a message at most
+
+
+def notes_of(account: str, item: base.Captured) -> Iterator[Noted]:
+    """What an item notes, in messages of a good size. The last one moves the cursor: none does before all is noted."""
+    if not isinstance(item, base.Batch | base.Heartbeat) or item.notes is None:
+        return
+    pieces: list[list[tuple[str, str | None]]] = [[]]
+    weight = 0
+    for key, note in item.notes.items():
+        own = len(key) + len(note or "")
+        if pieces[-1] and (len(pieces[-1]) >= NOTES or weight + own > WEIGHT):
+            pieces.append([])
+            weight = 0
+        pieces[-1].append((key, note))
+        weight += own
+    for piece in pieces[:-1]:
+        yield Noted(account, tuple(piece))
+    if pieces[-1] or item.cursor:
+        yield Noted(account, tuple(pieces[-1]), item.cursor or None)
 
 
 # ---------------------------------------------------------------- to the account

@@ -12,9 +12,11 @@ from collections.abc import Awaitable, Callable, Iterator
 import msgspec
 from rocksdict import Rdict
 
+from connectors.base import Remembered
 from rules.events import ReadRecords, ReadRequest, SetMark
 from schemas import Head
 from streams import keys
+from streams.memory import recall
 from streams.overlay import Database, Entries, scan
 from streams.protocols import Errand
 from streams.unit import Late
@@ -101,6 +103,10 @@ class PartitionErrands:
         prefix = len(keys.errands(account))
         found = sorted(_of(self._database(), account), key=lambda entry: entry[1].offset)
         return [Errand(key[prefix:].decode(), errand.order, errand.resume) for key, errand in found]
+
+    def remembered(self, account: str) -> Remembered:
+        """What its capture has noted."""
+        return recall(self._database(), account)
 
     async def routed(self, offset: int) -> None:
         """Returns when route's position in `changes` has reached `offset`."""

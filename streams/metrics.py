@@ -20,6 +20,7 @@ import msgspec
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     ProcessCollector,
     disable_created_metrics,
@@ -65,6 +66,12 @@ _rate_limited = Counter(
     ["account"],
     registry=REGISTRY,
 )
+_limit_used = Gauge(
+    "tandem_limit_used", "How much of a limit of the account is used", ["account", "limit"], registry=REGISTRY
+)
+_limit_left = Gauge(
+    "tandem_limit_left", "How much of a limit of the account is left", ["account", "limit"], registry=REGISTRY
+)
 
 
 # ---------------------------------------------------------------- what an account does
@@ -83,6 +90,12 @@ def count_command(account: str, object: str, op: str, outcome: str, times: int =
 def observe_end_to_end(sync: str, seconds: float) -> None:
     """A change has arrived."""
     _end_to_end_of(sync).observe(max(0.0, seconds))
+
+
+def report_limit(account: str, limit: str, used: float, left: float) -> None:
+    """How much of a limit of the account is used, and how much is left, as its connector knows it."""
+    _limit_used.labels(account, limit).set(used)
+    _limit_left.labels(account, limit).set(left)
 
 
 def count_rate_limited(account: str, seconds: float) -> None:

@@ -26,6 +26,9 @@ message that carries it out comes by in `changes`:
 - ReadRecords: the last message sent for it carries `errand=key`, and no `resume`: done
 - SetMark: done when `Marked` with its mark passes route (sent without `errand`)
 
+What a connector notes for itself (`connectors.base.Notes`) follows the changes that it came with, as `Noted`; route keeps
+it in the state, and sends it to nobody. `LogStarted`, or a `Noted` that says `anew`, make void what was noted before.
+
 All pages, ReadDone, and what answers ReadRecords carry `to=order.connection`. A read that was replaced by a newer one
 has another `read`: what is still sent for the old one is dropped by route and changes nothing.
 
@@ -41,6 +44,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from connectors.base import Remembered
 from rules.catalog import Catalog
 from rules.events import Commands, DeadLetter, Event, ReadRecords, ReadRequest, Results, SetMark, SyncRow
 from schemas import ChangeEvent
@@ -116,8 +120,12 @@ class Errands(Protocol):
         """What is to be done, oldest first; reads before that have been replaced are gone. Cheap: a scan of a few
         keys."""
 
+    def remembered(self, account: str) -> Remembered:
+        """What the account's capture has noted (`Noted`), up to where route is."""
+
     async def routed(self, offset: int) -> None:
-        """Returns when route's position in `changes` has reached `offset`, so that `open` reflects all up to there."""
+        """Returns when route's position in `changes` has reached `offset`, so that `open` and `remembered` reflect all
+        up to there."""
 
 
 class ChangesSink(Protocol):

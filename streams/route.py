@@ -1,16 +1,16 @@
 """changes -> inbox: each message goes, as it is, to the connections that use it.
 
-Responsible for who gets what, and for how far errands have got. Must not know what a row means: it reads a message's
-head alone.
+Responsible for who gets what, for how far errands have got, and for what capture notes. Must not know what a row means:
+of a message with rows it reads the head alone.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from rules.events import Marked
-from schemas import Head, UndecodableError, decode, head
-from streams import errands
+from rules.events import LogStarted, Marked
+from schemas import Head, Noted, UndecodableError, decode, head
+from streams import errands, memory
 from streams.letters import letter_of, read_again, refused
 from streams.overlay import Overlay
 from streams.protocols import ConfigSource, Configuration
@@ -69,13 +69,18 @@ class Route:
         routes = self._current(found.config)
         if found.read is not None and not errands.is_current(overlay.database(), found.account, found.read):
             return Change(rows=0)  # of a read that was replaced
+        event = None if found.object is not None or found.errand is not None else decode(message.value)
+        if isinstance(event, Noted):
+            return Change(entries=memory.noted(overlay, event), rows=1 + len(event.notes))
         change = Change(
             outputs=[Output(self._topics.inbox, to.encode(), message.value) for to in routes.to(found)], rows=1
         )
         if found.errand is not None:
             change.late.append(errands.captured(found))
-        elif found.object is None and isinstance(event := decode(message.value), Marked):
+        elif isinstance(event, Marked):
             change.late.append(errands.marked(event.account, event.mark))
+        elif isinstance(event, LogStarted):
+            change.entries |= memory.begun_anew(overlay, event.account)
         return change
 
     def refuse(self, message: Message, why: str) -> Change:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rules import events as e
 from rules.version import Snapshot, Version
-from schemas import History, Message
+from schemas import History, Message, Noted
 
 LONG = st.integers(-(2**63), 2**63 - 1)
 TEXT = st.text(max_size=8)
@@ -53,6 +53,13 @@ CHANGE_EVENTS: st.SearchStrategy[Any] = st.one_of(
     st.builds(e.FieldsChanged, TEXT, TEXT, st.none() | st.lists(st.tuples(TEXT, TEXT), max_size=3).map(tuple)),
     st.builds(e.Marked, TEXT, TEXT),
     st.builds(e.AccountState, TEXT, st.booleans(), TEXT, st.booleans()),
+    st.builds(
+        Noted,
+        TEXT,
+        st.dictionaries(TEXT, NAMES, max_size=3).map(lambda found: tuple(found.items())),
+        NAMES,
+        st.booleans(),
+    ),
 )
 WRITTEN_BY_HAND: st.SearchStrategy[Message] = st.one_of(
     st.builds(e.Captured, TEXT, TEXT, ROWS, NAMES),

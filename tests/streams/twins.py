@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 
-from connectors.base import Connector
+from connectors.base import Connector, Remembered
 from connectors.memory import MemoryConnector
 from rules.catalog import Capabilities, Catalog, Field, FieldType, Kind, Object
 from rules.config import AccountConfig, Installation
-from rules.events import AccountState, Captured, Event, Marked, ReadDone, ReadRequest, Row, SetMark
-from schemas import ChangeEvent
+from rules.events import AccountState, Captured, Event, LogStarted, Marked, ReadDone, ReadRequest, Row, SetMark
+from schemas import ChangeEvent, Noted
 from streams.protocols import Configuration, Errand
 from streams.troubles import Pacing
 
@@ -171,6 +171,7 @@ class State:
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
         self.errands: dict[str, Errand] = {}
+        self.memory: dict[str, Remembered] = {}
         self.position = -1
         self.lags = False
 
@@ -188,6 +189,10 @@ class State:
         self.route()
         return [errand for errand in self.errands.values() if errand.order.account == account]
 
+    def remembered(self, account: str) -> Remembered:
+        self.route()
+        return self.memory.get(account, Remembered())
+
     async def routed(self, offset: int) -> None:
         await self._changes.until(lambda _: self.route() >= offset)
 
@@ -199,6 +204,10 @@ class State:
         return self.position
 
     def _take(self, message: Message) -> None:
+        if isinstance(message.event, LogStarted):
+            self.memory.pop(message.event.account, None)
+        if isinstance(message.event, Noted):
+            self._note(message.event)
         if isinstance(message.event, Marked):
             mark = message.event.mark
             done = [
@@ -217,6 +226,11 @@ class State:
             self.errands[errand.key] = msgspec.structs.replace(errand, resume=message.resume)
         else:
             del self.errands[errand.key]
+
+    def _note(self, event: Noted) -> None:
+        before = Remembered() if event.anew else self.memory.get(event.account, Remembered())
+        notes = {key: note for key, note in {**before.notes, **dict(event.notes)}.items() if note is not None}
+        self.memory[event.account] = Remembered(event.cursor or before.cursor, notes)
 
 
 class Inbox:
