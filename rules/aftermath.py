@@ -13,6 +13,7 @@ from rules.entry import judge
 from rules.links import touch
 from rules.matching import is_creating, known_pairs
 from rules.plan import Sync
+from rules.references import compare_anew
 from rules.seats import dissolve, place_of, side_image
 from rules.sending import call_for, set_status
 from rules.state import Image, Link, identifier_prefix
@@ -212,9 +213,10 @@ def _tell_awaiting(draft: Draft, sync: str, side: int, ids: list[str]) -> None:
 
 
 def _tell_awaiting_link(draft: Draft, key: bytes) -> None:
-    name, link_id = key.decode().split("\0")[3:5]
+    awaited, side, record_id, name, link_id = key[1:].decode().split("\0")
     sync, link = draft.rules.syncs.get(name), draft.link(name, link_id)
     if sync is not None and link is not None:
+        compare_anew(draft, sync, link, (awaited, int(side), record_id))
         touch(draft, sync, link_id, link)
 
 

@@ -13,7 +13,7 @@ from rules.events import FieldChange
 from rules.loops import find_loop
 from rules.merge import FieldProblem, FieldWrite, Plan, Rule, merge
 from rules.plan import Sync
-from rules.references import Counterparts
+from rules.references import Counterparts, named, watched
 from rules.seats import claims, forget, reference, side_image
 from rules.sending import Write, call_for, digest_of, digest_of_field, end_flight, resend, send, set_status, wait_for
 from rules.state import Link, Refusal
@@ -32,6 +32,7 @@ def touch(draft: Draft, sync: Sync, link_id: str, link: Link, committed_at: floa
         draft.save_link(sync.name, link_id, link)
         return
     link.waits, link.awaits, link.other = None, [], None
+    link.watches = watched(draft, sync, link) if sync.coded else []
     if _is_over(link):
         forget(draft, sync, link_id, link)
         return
@@ -136,9 +137,7 @@ def at_rest(draft: Draft, sync: Sync, link: Link, problems: list[FieldProblem]) 
         message = f"{sync.sides[first.side].account}.{first.field}: {first.message}{allowed}"
         set_status(draft, link, "failing", "invalid_value", message)
     elif link.awaits:
-        name, side, record_id = link.awaits[0]
-        account = draft.rules.syncs[name].sides[side].account if name in draft.rules.syncs else name
-        set_status(draft, link, "in_sync", None, f"awaits the counterpart of {account}:{record_id} ({name})")
+        set_status(draft, link, "in_sync", None, f"awaits {named(draft, link.awaits[0])}")
     else:
         set_status(draft, link, "in_sync")
 

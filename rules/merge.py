@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
-from rules.catalog import Value, join_id
+from rules.catalog import Value, join_id, split_id
 from rules.plan import Mapping, Sync
 from rules.values import InvalidValueError, is_empty
 
@@ -56,11 +56,20 @@ class FieldProblem(msgspec.Struct, frozen=True):
 
 
 class Awaited(msgspec.Struct, frozen=True):
-    """A reference whose counterpart is not linked yet: the record of `sync` on `side` with that id."""
+    """A reference whose counterpart is not linked yet: the record of `sync` on `side` with that id, or that `code_of` names."""
 
     sync: str
     side: int
     id: str
+
+
+CODE = "\1"  # begins the name of a record that is referred to by a field of it
+_SEPARATORS = {0: CODE, 0x1F: CODE}  # of keys, and of the names of works
+
+
+def code_of(field: str, text: str) -> str:
+    """The name of whatever record holds the text in its field; no id looks like it."""
+    return f"{CODE}{field}{CODE}{text}".translate(_SEPARATORS)
 
 
 class Translation:
@@ -68,6 +77,14 @@ class Translation:
 
     def counterpart(self, sync: str, side: int, record_id: str) -> str | None:
         """The id of the counterpart on the other side, or None where it is not linked yet."""
+        raise NotImplementedError
+
+    def holder(self, sync: str, side: int, field: str, text: str) -> str | None:
+        """The id of the record of a side that holds the text in the field, or None where there is none."""
+        raise NotImplementedError
+
+    def held(self, sync: str, side: int, record_id: str, field: str) -> Value:
+        """What a record of a side holds in the field."""
         raise NotImplementedError
 
 
@@ -87,14 +104,32 @@ def translate(mapping: Mapping, source: int, value: Value, translation: Translat
     """The value as the other side holds it. Raises InvalidValueError."""
     if mapping.association is None:
         return mapping.conversion.forward(value) if source == 0 else mapping.conversion.back(value)
-    if is_empty(value):
+    text = reference_text(value)
+    if text is None:
         return None
-    text = str(value[0] if isinstance(value, list) else value)
-    reference = text if "," in text else join_id([text])
-    found = translation.counterpart(mapping.association, source, reference)
-    if found is None:
-        return Awaited(mapping.association, source, reference)
-    return mapping.reference_value(1 - source, found)
+    association, side, code = mapping.association, mapping.side_there(source), mapping.refers[source]
+    record = (
+        (text if "," in text else join_id([text]))
+        if code is None
+        else translation.holder(association, side, code, text)
+    )
+    if record is None:
+        return Awaited(association, side, code_of(code or "", text))
+    found = translation.counterpart(association, side, record)
+    code = mapping.refers[1 - source]
+    if found is not None and code is not None:
+        text = reference_text(translation.held(association, 1 - side, found, code))
+    elif found is not None:
+        text = split_id(found)[0] if "," not in found else found
+    if found is None or text is None:
+        return Awaited(association, side, record)
+    return mapping.reference_value(1 - source, text)
+
+
+def reference_text(value: Value) -> str | None:
+    """The reference that a field holds as text: of several the first, which is the primary one."""
+    first = value[0] if isinstance(value, list) and value else value
+    return None if is_empty(first) else str(first)
 
 
 def merge(sync: Sync, values: tuple[Values, Values], bases: Bases, translation: Translation) -> Plan:
@@ -119,10 +154,8 @@ def _agree(mapping: Mapping, pair: tuple[Value, Value], translation: Translation
     if mapping.association is not None:
         if is_empty(left) or is_empty(right):
             return False
-        try:
-            return translate(mapping, 0, left, translation) == right
-        except InvalidValueError:
-            return False
+        there = translate(mapping, 0, left, translation)
+        return not isinstance(there, Awaited) and reference_text(there) == reference_text(right)
     return mapping.same(left, right)
 
 
@@ -216,4 +249,6 @@ def _write(
     if isinstance(value, Awaited):
         plan.awaits.append(value)
     else:
+        if mapping.association is not None and isinstance(value, list) and isinstance(before := pair[target], list):
+            value = [*value, *(one for one in before if one not in value)]  # the others stay, behind the primary one
         plan.writes[target].append(FieldWrite(mapping, target, value, source, pair[target], rule))

@@ -11,6 +11,7 @@ from rules.events import Order
 from rules.initial import begin_read, carry_on_reading
 from rules.links import touch
 from rules.plan import Sync, compile_connection
+from rules.references import note_codes
 from rules.seats import place_of
 from rules.sending import end_flight
 from rules.state import Link, SyncState, parts
@@ -107,6 +108,7 @@ def go_on_with_rules(draft: Draft, sync: Sync, name: str) -> None:
         seat = None if image is None or image.gone else image.seats.get(sync.name)
         if image is not None and seat is not None and seat.link is None:
             seat.identifiers = sync.normalised(side, image.values)
+            note_codes(draft, place, image)
             draft.save_image(place, image)
             judge(draft, sync, side, place, image)
 
@@ -138,7 +140,7 @@ def _renew_identifiers(draft: Draft, sync: Sync, link: Link) -> None:
         seat = None if image is None else image.seats.get(sync.name)
         if image is not None and seat is not None:
             identifiers = sync.normalised(side, image.values)
-            if identifiers != tuple(seat.identifiers):
+            if note_codes(draft, place, image) or identifiers != tuple(seat.identifiers):
                 seat.identifiers = identifiers
                 draft.save_image(place, image)
 

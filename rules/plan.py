@@ -44,6 +44,9 @@ class Mapping(msgspec.Struct, frozen=True, eq=False):
     kinds: tuple[Kind, Kind]
     identifier: str | None = None
     association: str | None = None
+    flipped: bool = False  # the associated sync has the two accounts in the other order
+    refers: tuple[str | None, str | None] = (None, None)  # the fields whose values the references hold; None: the id
+    items: tuple[Kind, Kind] = (Kind.TEXT, Kind.TEXT)  # of one reference, where a field holds a list of them
     required: bool = False
     propagates_empty: bool = False
     digest: str = ""  # of the entry: an edited one counts as removed and new
@@ -59,13 +62,15 @@ class Mapping(msgspec.Struct, frozen=True, eq=False):
             and same_identifier(self.identifier, left, right)
         )
 
-    def reference_value(self, side: int, record_id: str) -> Value:
-        """A record's id as the field that refers to it holds it."""
-        if self.kinds[side] is Kind.INTEGER and record_id.lstrip("-").isdigit():
-            return int(record_id)
-        if self.kinds[side] is Kind.LIST:
-            return [record_id]
-        return split_id(record_id)[0] if "," not in record_id else record_id
+    def side_there(self, side: int) -> int:
+        """Which side of the associated sync one of our sides is."""
+        return 1 - side if self.flipped else side
+
+    def reference_value(self, side: int, text: str) -> Value:
+        """A reference as the field of a side holds it."""
+        is_whole = self.items[side] is Kind.INTEGER and text.removeprefix("-").isdigit()
+        value: Value = int(text) if is_whole else text
+        return [value] if self.kinds[side] is Kind.LIST else value
 
 
 class Side(msgspec.Struct, frozen=True, eq=False):
@@ -126,6 +131,7 @@ class Sync(msgspec.Struct, frozen=True, eq=False):
     off: bool
     digest: str  # of all that affects decisions: a changed one means edited rules
     feeds: tuple[tuple[Feed, ...], tuple[Feed, ...]] = ((), ())  # what fills a created record of either side
+    coded: tuple[Mapping, ...] = ()  # those that refer, on a side at least, by another field than the id
 
     def side_of(self, account: str) -> int:
         """The number of the side of an account."""
@@ -155,6 +161,7 @@ class Rules(msgspec.Struct, frozen=True, eq=False):
         tuple[str, str], tuple[tuple[Sync, int], ...]
     ]  # (account, object): the syncs that use it, and as which side
     peers: dict[str, tuple[str, ...]]  # sync: the other syncs of the same two objects
+    codes: dict[tuple[str, str], tuple[str, ...]]  # (account, object): its fields by which others refer to its records
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -215,8 +222,10 @@ def compile_connection(text: str) -> Rules:
         for account, objects in document.get("catalogs", {}).items()
     }
     off = set(document.get("off", ()))
+    configs = {name: SyncConfig.model_validate(raw) for name, raw in document.get("syncs", {}).items()}
+    codes = _codes(configs, catalogs)
     syncs = {
-        name: _compile_sync(name, SyncConfig.model_validate(raw), catalogs, name in off, raw)
+        name: _compile_sync(name, configs, catalogs, codes, name in off, raw)
         for name, raw in document.get("syncs", {}).items()
     }
     uses: dict[tuple[str, str], list[tuple[Sync, int]]] = {}
@@ -224,7 +233,7 @@ def compile_connection(text: str) -> Rules:
         for number, side in enumerate(sync.sides):
             uses.setdefault((side.account, side.object.name), []).append((sync, number))
     frozen = {use: tuple(found) for use, found in uses.items()}
-    return Rules(document.get("connection", ""), document.get("version", 0), syncs, frozen, _peers(syncs))
+    return Rules(document.get("connection", ""), document.get("version", 0), syncs, frozen, _peers(syncs), codes)
 
 
 def _peers(syncs: MappingType[str, Sync]) -> dict[str, tuple[str, ...]]:
@@ -232,19 +241,39 @@ def _peers(syncs: MappingType[str, Sync]) -> dict[str, tuple[str, ...]]:
     return {name: tuple(one for one in syncs if one != name and objects[one] == objects[name]) for name in syncs}
 
 
+def _codes(
+    configs: MappingType[str, SyncConfig], catalogs: MappingType[str, MappingType[str, Object]]
+) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Per object the fields by which mappings refer to its records, where that is not the id."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for config in configs.values():
+        for entry in config.mapping:
+            associated = configs.get(entry.association or "")
+            if associated is None or not entry.enabled:
+                continue
+            for (account, own), name in zip(config.between.items(), (entry.a, entry.b), strict=True):
+                code = _field(catalogs[account][own], name or "").references_field
+                if code is not None:
+                    found.setdefault((account, associated.between[account]), set()).add(code)
+    return {place: tuple(sorted(fields)) for place, fields in found.items()}
+
+
 def _compile_sync(
     name: str,
-    config: SyncConfig,
+    configs: MappingType[str, SyncConfig],
     catalogs: MappingType[str, MappingType[str, Object]],
+    codes: MappingType[tuple[str, str], tuple[str, ...]],
     off: bool,
     raw: MappingType[str, Any],
 ) -> Sync:
+    config = configs[name]
     objects = tuple(catalogs[account][own] for account, own in config.between.items())
     mappings = tuple(
-        _compile_mapping(config, entry, (objects[0], objects[1]))
+        _compile_mapping(config, entry, (objects[0], objects[1]), configs)
         for entry in config.mapping
         if entry.enabled and not entry.is_constant
     )
+    known_by = [codes[place] for place in config.between.items() if place in codes]
     identifiers = [mapping for mapping in mappings if mapping.identifier]
     return Sync(
         name=name,
@@ -262,9 +291,10 @@ def _compile_sync(
         max_deletes=config.max_deletes,
         off=off,
         digest=blake2b(
-            json.dumps([raw, msgspec.to_builtins(objects)], sort_keys=True).encode(), digest_size=8
+            json.dumps([raw, msgspec.to_builtins(objects), *known_by], sort_keys=True).encode(), digest_size=8
         ).hexdigest(),
         feeds=(_feeds(mappings, 0), _feeds(mappings, 1)),
+        coded=tuple(mapping for mapping in mappings if mapping.refers != (None, None)),
     )
 
 
@@ -281,13 +311,25 @@ def _field(own: Object, name: str) -> Field:
     return own.field(name) or Field(name, FieldType(Kind.TEXT), read_only=True)
 
 
-def _compile_mapping(config: SyncConfig, entry: MappingConfig, objects: tuple[Object, Object]) -> Mapping:
+def _compile_mapping(
+    config: SyncConfig, entry: MappingConfig, objects: tuple[Object, Object], configs: MappingType[str, SyncConfig]
+) -> Mapping:
     assert entry.a is not None and entry.b is not None
     left, right = _field(objects[0], entry.a), _field(objects[1], entry.b)
     writes = config.writes_of(entry)
     plain = FieldType(Kind.TEXT)
     types = (plain, plain) if entry.association else (left.type, right.type)
-    conversion_of = (entry.a, entry.b, entry.values, entry.association, msgspec.to_builtins((left.type, right.type)))
+    conversion_of: tuple[Any, ...] = (
+        entry.a,
+        entry.b,
+        entry.values,
+        entry.association,
+        msgspec.to_builtins((left.type, right.type)),
+    )
+    associated = configs.get(entry.association or "")
+    refers = (left.references_field, right.references_field) if entry.association else (None, None)
+    if refers != (None, None):
+        conversion_of = (*conversion_of, refers)
     return Mapping(
         key=f"{entry.a}={entry.b}",
         fields=(entry.a, entry.b),
@@ -297,10 +339,17 @@ def _compile_mapping(config: SyncConfig, entry: MappingConfig, objects: tuple[Ob
         kinds=(left.type.kind, right.type.kind),
         identifier=entry.identifier.value if entry.identifier else None,
         association=entry.association,
+        flipped=associated is not None and associated.accounts != config.accounts,
+        refers=refers,
+        items=(_item_kind(left.type), _item_kind(right.type)),
         required=entry.required,
         propagates_empty=config.empty_of(entry) is Policy.PROPAGATE,
         digest=blake2b(repr(conversion_of).encode(), digest_size=8).hexdigest(),
     )
+
+
+def _item_kind(type_: FieldType) -> Kind:
+    return type_.kind if type_.kind is not Kind.LIST or type_.item is None else type_.item.kind
 
 
 def _compile_side(config: SyncConfig, number: int, own: Object, mappings: tuple[Mapping, ...]) -> Side:

@@ -10,6 +10,7 @@ from rules.entry import judge
 from rules.events import Captured, Row
 from rules.links import touch
 from rules.plan import Sync
+from rules.references import note_codes
 from rules.seats import place_of, tell
 from rules.state import Image, Link, ReadState, Seat, Values
 from rules.version import NEVER, Version
@@ -100,7 +101,7 @@ def store(
     else:
         changed = image.gone or image.partial or image.values != values
         if image.gone or image.partial:
-            image.age = ""
+            image.age, image.codes = "", ()
         image.version, image.values, image.gone, image.partial = version, values, False, False
         image.pairs = pairs or image.pairs
     if pairs:
@@ -116,6 +117,8 @@ def store(
         elif changed:
             seat.identifiers = sync.normalised(side, values)
         _mark_read(draft, sync, place[0], seat, reading)
+    if changed:
+        note_codes(draft, place, image)
     draft.save_image(place, image)
     if token is not None:
         adopt(draft, place, token, values)
@@ -243,7 +246,7 @@ def _rename(draft: Draft, account: str, object_name: str, row: Row) -> None:
         return
     newer = row.version.newer_than(image.version)  # if not, what is newer is that the old id was not found
     version = image.version if newer else NEVER
-    moved = Image(version, image.values, "", {}, image.gone, image.pairs, image.partial)
+    moved = Image(version, image.values, "", {}, image.gone, image.pairs, image.partial, image.origins, image.codes)
     if present is not None and (not present.gone or any(seat.link for seat in present.seats.values())):
         moved = present  # a page, or an answer, told of it first
     own, side = draft.uses(account, object_name)[0]

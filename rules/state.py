@@ -19,7 +19,8 @@ state entry each, live on the disk only, and are made again by `index_changes` w
 | `f sync number link`                      | index: links with a command on its way, by its number              |
 | `w account sync number link`              | index: links that wait for an account, by the number of what waits |
 | `c sync side offset link`                 | index: links with a create on its way that leaves no token         |
-| `a sync side id sync link`                | index: links that await the counterpart of a record                |
+| `a sync side id sync link`                | index: links that await the counterpart of a record, or a code     |
+| `k account object code age id`            | index: records by the fields, other than the id, that refer to them |
 | `o account id sync key`                   | index: records and links that name a record in their way           |
 
 The parts of a key are separated by a zero byte; numbers are 16 hexadecimal digits. Where an index holds both records and
@@ -64,6 +65,10 @@ class Image(msgspec.Struct, array_like=True):
     gone: bool = False
     pairs: tuple[tuple[str, str, str, str], ...] = ()  # sync, account, object, id: what the account remembers
     partial: bool = False  # the whole record has not been seen: it is being read
+    origins: dict[
+        str, str
+    ] = {}  # field: the event that told of its value; "" for all others. Empty: the log has not told yet
+    codes: tuple[str, ...] = ()  # see `rules.merge.code_of`: by what others refer to it, where that is not the id
 
 
 class Flight(msgspec.Struct, array_like=True):
@@ -122,6 +127,12 @@ class Link(msgspec.Struct, array_like=True):
         str, tuple[int, int, Value]
     ] = {}  # mapping -> side, command, value written: its answer told of another
     unexplained: int = 0  # conflicts in a row that showed no difference
+    disputed: dict[
+        str, tuple[int, Value, str]
+    ] = {}  # mapping -> side, value that lost a conflict, event that won; the log has not told of the lost one yet
+    watches: list[
+        tuple[str, int, str]
+    ] = []  # sync, side, code: references by another field than the id, which may come to mean another
 
 
 class ReadState(msgspec.Struct, array_like=True):
@@ -269,7 +280,7 @@ def decode_connection(raw: bytes) -> Connection:
 _RECORD = "\0"  # ends a record's name in an index where links have names too, one of which may be the same
 _Alone = tuple[str | None, int, int]  # whom it names, its turn, behind which creates: of a seat without a link
 _SeatTraits = tuple[str, int, tuple[str | None, ...], _Alone | None]  # sync, side, identifiers
-Traits = tuple[bool, str, tuple[tuple[str, str, str, str], ...], tuple[_SeatTraits, ...]]
+Traits = tuple[bool, str, tuple[tuple[str, str, str, str], ...], tuple[_SeatTraits, ...], tuple[str, ...]]
 
 
 def image_traits(image: Image) -> Traits:
@@ -290,17 +301,18 @@ def image_traits(image: Image) -> Traits:
                 for sync, seat in image.seats.items()
             ]
         ),
+        image.codes,
     )
 
 
 def image_indexes(account: str, object: str, record_id: str, traits: Traits) -> frozenset[bytes]:
     """The index entries that follow from an image."""
-    hidden, age, pairs, seats = traits
+    hidden, age, pairs, seats, codes = traits
     if hidden:
         linked = any(alone is None for _, _, _, alone in seats)
         return frozenset() if linked else frozenset((_key(b"t", account, object, record_id),))
-    entries: set[bytes] = set()
     tail = f"{age}\0{record_id}"
+    entries = {f"k{account}\0{object}\0{code}\0{tail}".encode() for code in codes}
     for sync, side, identifiers, alone in seats:
         for number, value in enumerate(identifiers):
             if value is not None:
@@ -342,7 +354,7 @@ def link_indexes(sync: str, link_id: str, link: Link) -> frozenset[bytes]:
         entries.add(f"h{sync}\0{link.number:016x}\0{link_id}".encode())
     if flight is not None and flight.blind:
         entries.add(f"c{sync}\0{flight.side}\0{flight.blind:016x}\0{link_id}".encode())
-    for awaited_sync, side, record_id in link.awaits:
+    for awaited_sync, side, record_id in (*link.awaits, *link.watches) if link.watches else link.awaits:
         entries.add(f"a{awaited_sync}\0{side}\0{record_id}\0{sync}\0{link_id}".encode())
     if link.other:
         entries.add(f"o{_named(link.other)}\0{sync}\0{link_id}".encode())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import rules.work
-from rules.catalog import Object
+from rules.catalog import Field, FieldType, Kind, Object
 from tests.rules.world import App, Journal, World, changed, text, whole
 
 COMPANIES = Object("companies", (whole("id", nullable=False, read_only=True), text("name"), text("city")), ("id",))
@@ -253,3 +253,232 @@ def test_a_refused_reference_names_both_records_and_is_tried_again_when_the_othe
     office.world.settle()
     assert office.world.stands("crm", "1", "people") == ("in_sync", None)
     assert [one["firm_id"] for one in office.staff.records.values()] == [int(firm)]
+
+
+def test_the_associated_sync_may_name_the_two_accounts_in_the_other_order() -> None:
+    office = Office()
+    between = {"shop": "firms", "crm": "companies"}
+    mapping = [{"crm": "name", "shop": "name", "identifier": "name"}]
+    office.world.document["syncs"]["companies"] |= {"between": between, "mapping": mapping}
+    acme = office.companies.create(name="Acme")
+    office.people.create(email="a@x.io", company_id=int(acme))
+    office.world.start()
+    assert [one["firm_id"] for one in office.staff.records.values()] == [int(firm) for firm in office.firms.records]
+    bolt = office.firms.create(name="Bolt")
+    office.world.settle()
+    office.staff.edit(next(iter(office.staff.records)), firm_id=int(bolt))
+    office.world.settle()
+    assert office.companies.records[str(office.people.records["1"]["company_id"])]["name"] == "Bolt"
+
+
+def test_two_that_are_each_the_others_parent_and_one_that_is_its_own_are_carried_over() -> None:
+    office = Office()
+    office.people.create(email="a@x.io", boss_id=2)
+    office.people.create(email="b@x.io", boss_id=1)
+    office.people.create(email="c@x.io", boss_id=3)
+    office.world.start()
+    ids = {str(one["mail"]): int(record_id) for record_id, one in office.staff.records.items()}
+    chiefs = {str(one["mail"]): one["chief_id"] for one in office.staff.records.values()}
+    assert chiefs == {"a@x.io": ids["b@x.io"], "b@x.io": ids["a@x.io"], "c@x.io": ids["c@x.io"]}
+
+
+def test_a_reference_to_a_record_that_does_not_enter_is_awaited_by_name_and_follows_when_it_does() -> None:
+    office = Office()
+    office.world.document["syncs"]["companies"]["filters"] = {"crm": [{"field": "city", "op": "eq", "value": "Bern"}]}
+    acme = office.companies.create(name="Acme")
+    office.people.create(email="a@x.io", company_id=int(acme))
+    office.world.start()
+    row = office.world.of("crm", "1", "people")
+    assert (row.status, row.message) == ("in_sync", "awaits the counterpart of crm:1 (companies)")
+    office.companies.edit(acme, city="Bern")
+    office.world.settle()
+    assert [one["firm_id"] for one in office.staff.records.values()] == [int(firm) for firm in office.firms.records]
+    assert office.world.of("crm", "1", "people").message is None
+
+
+# ---------------------------------------------------------------- several references in one field
+
+
+def listed(field: str, item: Kind) -> Field:
+    """A field with a list of references."""
+    return Field(field, FieldType(Kind.LIST, item=FieldType(item)))
+
+
+def test_of_a_list_of_references_the_first_is_carried_over_and_the_others_stay_where_it_is_written() -> None:
+    staff = changed(STAFF, firm_id={"type": FieldType(Kind.LIST, item=FieldType(Kind.INTEGER, bits=64))})
+    office = Office(staff)
+    acme, bolt, cord = (office.companies.create(name=name) for name in ("Acme", "Bolt", "Cord"))
+    office.people.create(email="a@x.io", company_id=int(acme))
+    office.world.start()
+    firms = {str(one["name"]): int(record_id) for record_id, one in office.firms.records.items()}
+    (person,) = office.staff.records
+    assert office.staff.records[person]["firm_id"] == [firms["Acme"]]
+    office.staff.edit(person, firm_id=[firms["Bolt"], firms["Acme"]])
+    office.world.settle()
+    assert office.people.records["1"]["company_id"] == int(bolt)
+    office.people.edit("1", company_id=int(cord))
+    office.world.settle()
+    assert office.staff.records[person]["firm_id"] == [firms["Cord"], firms["Bolt"], firms["Acme"]]
+
+
+def test_lists_that_agree_in_their_first_reference_agree() -> None:
+    office = Office(changed(STAFF, firm_id={"type": FieldType(Kind.LIST, item=FieldType(Kind.INTEGER, bits=64))}))
+    acme = office.companies.create(name="Acme")
+    office.firms.create(name="Acme")
+    office.people.create(email="a@x.io", company_id=int(acme))
+    office.staff.create(mail="a@x.io", firm_id=[100, 999])
+    office.world.start()
+    assert [one["firm_id"] for one in office.staff.records.values()] == [[100, 999]]
+    assert office.staff.writes == office.people.writes == []
+
+
+# ---------------------------------------------------------------- references by another field than the id
+
+CODED = Object("firms", (*FIRMS.fields, text("code")), ("id",))
+CODED_STAFF = changed(STAFF, firm_id={"name": "firm_code", "type": FieldType(Kind.TEXT)})
+CODED_STAFF = changed(CODED_STAFF, firm_code={"references": "firms", "references_field": "code"})
+
+
+class Coded(Office):
+    """Companies by id on the one side, firms by their code on the other, where the shop gives the codes."""
+
+    def __init__(self, staff: Object = CODED_STAFF) -> None:
+        super().__init__(staff)
+        self.firms.object = CODED
+        self.world.document["syncs"]["people"]["mapping"][1] = {
+            "crm": "company_id", "shop": "firm_code", "association": "companies",
+        }  # fmt: skip
+
+    def person(self, number: str = "1") -> dict[str, Any]:
+        """What the shop holds of a person of the CRM."""
+        return next(one for one in self.staff.records.values() if one["mail"] == f"{number}@x.io")
+
+
+def coded_pair(office: Coded, name: str, code: str | None) -> tuple[str, str]:
+    """A company and a firm of one name."""
+    return office.companies.create(name=name), office.firms.create(name=name, code=code)
+
+
+def test_a_reference_by_another_field_than_the_id_is_carried_over_both_ways() -> None:
+    office = Coded()
+    acme, _ = coded_pair(office, "Acme", "A-1")
+    bolt, _ = coded_pair(office, "Bolt", "B-1")
+    office.people.create(email="1@x.io", company_id=int(acme))
+    office.staff.create(mail="2@x.io", firm_code="B-1")
+    office.world.start()
+    assert office.person()["firm_code"] == "A-1"
+    assert {one["email"]: one["company_id"] for one in office.people.records.values()}["2@x.io"] == int(bolt)
+    office.staff.edit(next(iter(office.staff.records)), firm_code="A-1")
+    office.world.settle()
+    assert {one["email"]: one["company_id"] for one in office.people.records.values()}["2@x.io"] == int(acme)
+    office.people.edit("1", company_id=int(bolt))
+    office.world.settle()
+    assert office.person()["firm_code"] == "B-1"
+
+
+def test_a_code_that_nobody_holds_yet_is_awaited_by_its_field_and_followed_when_somebody_does() -> None:
+    office = Coded()
+    office.staff.create(mail="1@x.io", firm_code="Z-9")
+    office.world.start()
+    row = office.world.of("crm", "1", "people")
+    assert row.status == "in_sync"
+    assert row.message == "awaits the counterpart of the record of shop whose code is Z-9 (companies)"
+    office.firms.create(name="Zeta", code="Z-9")
+    office.world.settle()
+    assert [one["company_id"] for one in office.people.records.values()] == [1]
+    assert office.world.of("crm", "1", "people").message is None
+
+
+def test_a_counterpart_that_gets_its_code_late_is_referred_to_then() -> None:
+    office = Coded()
+    acme, firm = coded_pair(office, "Acme", None)
+    office.people.create(email="1@x.io", company_id=int(acme))
+    office.world.start()
+    assert office.person()["firm_code"] is None
+    assert "crm:1" in (office.world.of("crm", "1", "people").message or "")
+    office.firms.edit(firm, code="A-1")
+    office.world.settle()
+    assert office.person()["firm_code"] == "A-1"
+
+
+@pytest.mark.parametrize("cascades", [True, False])
+@pytest.mark.parametrize("reference_first", [True, False])
+def test_references_by_a_code_survive_its_change(cascades: bool, reference_first: bool) -> None:
+    office = Coded()
+    acme, firm = coded_pair(office, "Acme", "A-1")
+    office.people.create(email="1@x.io", company_id=int(acme))
+    office.world.start()
+    (person,) = office.staff.records
+    if cascades and reference_first:
+        office.staff.edit(person, firm_code="A-2")
+    office.firms.edit(firm, code="A-2")
+    if cascades and not reference_first:
+        office.staff.edit(person, firm_code="A-2")
+    office.world.settle()
+    assert office.person()["firm_code"] == "A-2"
+    assert office.people.records["1"]["company_id"] == int(acme), "the company is still the same"
+
+
+def test_a_code_that_moves_to_another_record_takes_the_references_along() -> None:
+    office = Coded()
+    office.world.document["syncs"]["people"]["default"] = "shop"
+    acme, old = coded_pair(office, "Acme", "A-1")
+    bolt, new = coded_pair(office, "Bolt", None)
+    office.people.create(email="1@x.io", company_id=int(acme))
+    office.world.start()
+    office.firms.edit(old, code="A-0")
+    office.firms.edit(new, code="A-1")
+    office.world.settle()
+    assert office.person()["firm_code"] == "A-1", "nobody has touched it"
+    assert office.people.records["1"]["company_id"] == int(bolt), "it means another firm now"
+
+
+def test_a_refused_code_is_tried_again_when_it_has_become_another() -> None:
+    office = Coded()
+    acme, firm = coded_pair(office, "Acme", "A-1")
+    office.staff.refuse = lambda command, stored: (
+        ("association", "no firm A-1", "firm_code", "A-1") if command.values.get("firm_code") == "A-1" else None
+    )
+    office.people.create(email="1@x.io", company_id=int(acme))
+    office.world.start()
+    assert office.world.stands("crm", "1", "people") == ("failing", "association")
+    office.firms.edit(firm, code="A-2")
+    office.world.settle()
+    assert office.world.stands("crm", "1", "people") == ("in_sync", None)
+    assert office.person()["firm_code"] == "A-2"
+
+
+def test_a_required_reference_by_a_code_waits_until_the_counterpart_has_one() -> None:
+    office = Coded(changed(CODED_STAFF, firm_code={"required": True, "nullable": False}))
+    acme, firm = coded_pair(office, "Acme", None)
+    office.people.create(email="1@x.io", company_id=int(acme))
+    office.world.start()
+    assert office.world.stands("crm", "1", "people") == ("failing", "missing_required")
+    office.firms.edit(firm, code="A-1")
+    office.world.settle()
+    assert office.person()["firm_code"] == "A-1"
+
+
+def test_a_sync_that_refers_by_a_code_may_be_added_to_one_that_runs() -> None:
+    office = Coded()
+    people = office.world.document["syncs"].pop("people")
+    acme, _ = coded_pair(office, "Acme", "A-1")
+    office.people.create(email="1@x.io", company_id=int(acme))
+    office.world.start()
+    office.world.document["syncs"]["people"] = people
+    office.world.apply()
+    office.world.settle()
+    assert office.person()["firm_code"] == "A-1"
+
+
+def test_a_deleted_holder_of_a_code_is_not_referred_to_and_its_successor_is() -> None:
+    office = Coded()
+    acme, firm = coded_pair(office, "Acme", "A-1")
+    office.world.start()
+    office.firms.delete(firm)
+    office.staff.create(mail="1@x.io", firm_code="A-1")
+    office.world.settle()
+    assert [one["company_id"] for one in office.people.records.values()] == [None]
+    office.firms.create(name="Acme", code="A-1")
+    office.world.settle()
+    assert [one["company_id"] for one in office.people.records.values()] == [int(acme)]
