@@ -37,8 +37,18 @@ def adopt(draft: Draft, place: Place, token: str, stored: Values) -> None:
             touch(draft, sync, named[1], link)
             if has_lost(link):
                 draft.bereave(sync.name, named[1])
-    elif link.unsure:
+        return
+    if link.unsure:
         _make_sure(draft, sync, named[1], link, named[3], place, stored)
+    _remember_late(draft, sync, link, place)
+
+
+def _remember_late(draft: Draft, sync: Sync, link: Link, place: Place) -> None:
+    """A record without a link that was written for this one: made by a create that came twice, and was refused when it came first."""
+    image, side = draft.image(*place), sync.side_of(place[0])
+    seat = None if image is None or image.gone else image.seats.get(sync.name)
+    if seat is not None and seat.link is None and place == place_of(sync, side, place[2]):
+        _remember_pair(draft, sync, side, place[2], link.ids[1 - side])
 
 
 def _adopt_created(draft: Draft, sync: Sync, link_id: str, link: Link, place: Place, stored: dict[str, Value]) -> None:

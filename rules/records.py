@@ -109,6 +109,7 @@ def store(
     if not image.age:
         image.age = uses[0][0].sides[uses[0][1]].age(place[2], values)
     blind = not uses[0][0].sides[uses[0][1]].object.capabilities.tokens
+    uses = _knowing(draft, uses, place[0], image, version, reading)
     for sync, side in uses:
         seat = image.seats.get(sync.name)
         if seat is None:
@@ -170,7 +171,7 @@ def _seen(
     """A row brought nothing new; but a read has met the record, perhaps for a sync that did not know it yet."""
     if image.gone or image.partial:
         return
-    for sync, side in uses:
+    for sync, side in _knowing(draft, uses, place[0], image, image.version, reading):
         seat = image.seats.get(sync.name)
         if seat is None:
             seat = image.seats[sync.name] = Seat(side, None, sync.normalised(side, image.values))
@@ -183,10 +184,12 @@ def _seen(
 
 def _mark_read(draft: Draft, sync: Sync, account: str, seat: Seat, reading: Reading | None) -> bool:
     """Notes that a page of the last read holds the record, or that the log, an answer or another read speaks of it since that began."""
-    read = draft.sync(sync.name).reads.get(account)
+    state = draft.sync(sync.name)
+    read = state.reads.get(account)
     if read is None or seat.read == read.id:
         return False
     mark = read.id if reading is not None and reading[1] == read.id else f"{read.id}?"
+    state.known = state.known or mark != read.id
     was, seat.read = seat.read, mark
     return was != mark
 
@@ -202,10 +205,30 @@ def _is_stale(draft: Draft, place: Place, row: Row) -> bool:
     """Whether a record that nobody knows, or that is gone, went after this row: the log was taken in beyond it, or a full read has not met it since."""
     if _was_told(draft, place, row):
         return True
-    reads = (draft.sync(sync.name).reads.get(place[0]) for sync, _ in draft.uses(place[0], place[1]))
-    return any(
-        read is not None and read.done and read.began is not None and not row.version.newer_than(read.began)
-        for read in reads
+    uses = draft.uses(place[0], place[1])
+    return any(_is_before(draft.sync(sync.name).reads.get(place[0]), row.version) for sync, _ in uses)
+
+
+def _is_before(read: ReadState | None, version: Version) -> bool:
+    """Whether a full read that is done would have met what was there as of the version, if it still was."""
+    return read is not None and read.done and read.began is not None and not version.newer_than(read.began)
+
+
+def _knowing(
+    draft: Draft,
+    uses: tuple[tuple[Sync, int], ...],
+    account: str,
+    image: Image,
+    version: Version,
+    reading: Reading | None,
+) -> tuple[tuple[Sync, int], ...]:
+    """The syncs that a record concerns as of the version: not one that does not know it, and whose full read has not met it since."""
+    if reading is not None or len(image.seats) == len(uses):
+        return uses
+    return tuple(
+        (sync, side)
+        for sync, side in uses
+        if sync.name in image.seats or not _is_before(draft.sync(sync.name).reads.get(account), version)
     )
 
 

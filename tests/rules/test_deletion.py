@@ -672,6 +672,28 @@ def test_a_record_that_comes_back_while_it_is_being_restored_keeps_its_link_what
     assert world.stands("shop", "1") == ("in_sync", None)
 
 
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_record_that_only_a_write_has_missed_is_restored_when_the_log_has_told_that_it_is_gone(gone: bool) -> None:
+    world = deals()
+    world.left.create(name="Ann")
+    world.start()
+    if gone:
+        world.right.delete("1")
+    else:
+        world.right.renumber("1", "50")
+    world.left.edit("1", name="Anna")
+    world.take("crm")
+    world.deliver()
+    world.order("restore", into="shop")
+    world.think_all()
+    assert not world.commands
+    assert world.stands("crm", "1") == ("pending", None)
+    world.settle()
+    assert world.stands("crm", "1") == ("in_sync", None)
+    assert list(world.right.records) == (["2"] if gone else ["50"])
+    assert len(world.left.records) == 1
+
+
 def test_a_record_that_comes_back_while_it_waits_to_be_restored_is_not_created() -> None:
     world = linked()
     world.right.delete("1")

@@ -289,3 +289,16 @@ def test_a_constant_is_set_in_created_records_only() -> None:
     world.right.create(mail="b@x.io")
     world.start()
     assert {one["mail"]: one["memo"] for one in world.right.records.values()} == {"a@x.io": "tandem", "b@x.io": None}
+
+
+def test_a_record_that_the_log_tells_of_during_the_read_and_that_the_read_has_not_met_is_not_copied() -> None:
+    world = begun(deals())
+    world.left.create(name="gone")
+    world.left.create(name="there")
+    world.capture("crm")
+    world.left.delete("1")
+    world.think_all()
+    while world.deliver():
+        pass
+    world.settle()
+    assert [one["full_name"] for one in world.right.records.values()] == ["there"]

@@ -7,7 +7,7 @@ import pytest
 from rules.events import Answer, Captured, Clock, Commands, Results, Row
 from rules.state import Image, Link, Seat, image_indexes, image_traits, link_indexes
 from rules.version import Version
-from tests.rules.world import CUSTOMERS, MAPPING, World, changed, people
+from tests.rules.world import CUSTOMERS, MAPPING, World, changed, deals, people
 
 
 def linked(world: World | None = None, **values: str) -> World:
@@ -855,3 +855,18 @@ def test_what_was_read_whole_before_a_deletion_does_not_bring_the_record_back() 
     world.settle()
     assert world.rows() == {}
     assert not world.right.records
+
+
+def test_what_a_create_makes_that_was_refused_when_it_came_first_is_not_copied_back() -> None:
+    world = deals().start()
+    world.right.refuse = lambda command, stored: ("permission", "not now", None)
+    world.left.create(name="Ann")
+    world.take("crm")
+    again = world.commands[0]  # whoever sent it ended before he knew, and sent it once more
+    world.settle()
+    assert world.stands("crm", "1") == ("failing", "permission")
+    world.right.refuse = lambda command, stored: None
+    world.commands.append(again)
+    world.settle()
+    assert world.of("crm", "1").sides["shop"].id == "1"
+    assert (len(world.left.records), len(world.right.records)) == (1, 1)

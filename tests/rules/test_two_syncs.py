@@ -297,3 +297,42 @@ def test_a_record_that_gets_another_id_while_one_of_its_syncs_is_forgotten_is_fo
         world.settle()
         assert world.rows("people") == {}
         assert not any(b"people" in key + value for key, value in world.view.entries.items() if key[:1] in b"SRL")
+
+
+def test_a_record_that_waits_for_what_a_deleted_sync_was_creating_goes_on() -> None:
+    world = two()
+    world.start()
+    world.left.create(email="a@x.io", name="Ann", notes="n")
+    world.take("crm")
+    assert world.stands("crm", "1", "notes") == ("pending", None)
+    world.commands.clear()  # its answer comes when the sync is no more
+    del world.document["syncs"]["people"]
+    world.apply()
+    world.settle()
+    assert world.stands("crm", "1", "notes") == ("in_sync", None)
+    assert [one["memo"] for one in world.right.records.values()] == ["n"]
+
+
+def test_a_late_change_of_a_record_that_another_sync_still_knows_brings_none_back_that_the_read_has_not_met() -> None:
+    world = shared()
+    contacts, leads = world.apps["crm", "contacts"], world.apps["shop", "leads"]
+    world.start()
+    contacts.create(email="a@x.io", name="Ann")
+    world.settle()
+    del world.document["syncs"]["leads"]
+    world.apply()
+    world.settle()
+    leads.delete("1")
+    world.settle()
+    contacts.edit("1", name="Anna")
+    contacts.delete("1")
+    contacts.create(email="b@x.io", name="Bob")
+    late = list(contacts.log)
+    contacts.log.clear()
+    world.document["syncs"]["leads"] = INTO_LEADS
+    world.apply()
+    world.settle()
+    contacts.log.extend(late)
+    world.capture("crm")
+    world.settle()
+    assert [one["title"] for one in leads.records.values()] == ["Bob"]
