@@ -174,8 +174,8 @@ def go_on_forgetting(draft: Draft, sync: str, name: str) -> None:
         def drop_link(key: bytes) -> None:
             link = draft.link(sync, parts(key)[1])
             if link is not None and link.flight is not None:  # another sync may wait for what becomes of that
-                for place, record_id in zip((places[:2], places[2:]), link.ids, strict=True):
-                    draft.stir(*place, record_id or "")
+                for side, record_id in enumerate(link.ids):
+                    draft.stir(places[2 * side], places[2 * side + 1], record_id or "")
             draft.save_link(sync, parts(key)[1], None)
 
         if run(draft, sync, name, b"L" + sync.encode() + b"\0", drop_link, logged=True):
