@@ -9,6 +9,7 @@ from rules.draft import Draft, Place
 from rules.echoes import complete_create, settle_bases
 from rules.events import Answer, DeadLetter, ReadRecords, Results
 from rules.links import paired, touch
+from rules.origins import moment
 from rules.plan import Sync
 from rules.records import store
 from rules.remedies import remedy
@@ -27,12 +28,13 @@ def results(draft: Draft, event: Results) -> None:
     if event.account in draft.connection.down and any(answer.outcome not in NOT_DONE for answer in event.answers):
         account_up(draft, event.account)
     _prefetch(draft, event)
+    now = moment(draft.now)
     for answer in event.answers:
         sync = draft.rules.syncs.get(answer.sync)
         link = None if sync is None else draft.link(answer.sync, answer.link)
         if sync is not None and link is not None and not draft.is_forgotten(sync.name):
             record_id = answer.id or link.ids[sync.side_of(event.account)]
-            draft.cause = f"answer {answer.outcome} of {event.account}:{record_id}"
+            draft.cause = f"answer {answer.outcome} of {event.account}:{record_id} at {now}"
             _answer(draft, sync, answer, link, event)
 
 
@@ -209,7 +211,9 @@ def _exists(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results
     link.restoring, link.merged, link.doomed, link.bases, link.refusals = None, None, False, {}, []
     link.gone[side] = False
     seat_record(draft, sync, side, answer.id, answer.link, link)
-    draft.note(sync.name, answer.link, "linked", note=f"{event.account}:{answer.id} was there already")
+    pair = (reference(sync, 0, link.ids[0]), reference(sync, 1, link.ids[1]))
+    note = f"{pair[0]} with {pair[1]}: {event.account}:{answer.id} was there already"
+    draft.note(sync.name, answer.link, "linked", note=note, records=pair)
     if draft.sync(sync.name).stage != "live":
         draft.sync(sync.name).matched += 1
     if fresh:

@@ -26,7 +26,9 @@ def adopt_known(draft: Draft, sync: Sync, link_id: str, link: Link) -> bool:
         return False
     seat_record(draft, sync, target, known, link_id, link)
     link.refusals = []
-    draft.note(sync.name, link_id, "linked", note=f"{reference(sync, target, known)} was made by another sync")
+    pair = (reference(sync, 0, link.ids[0]), reference(sync, 1, link.ids[1]))
+    note = f"{pair[0]} with {pair[1]}: {pair[target]} was made by another sync"
+    draft.note(sync.name, link_id, "linked", note=note, records=pair)
     claims(draft, sync, link)
     return True
 

@@ -10,7 +10,7 @@ from typing import Protocol, assert_never
 
 import msgspec
 
-from rules import aftermath, answers, initial, marks, orders, showing, upkeep
+from rules import aftermath, answers, initial, marks, orders, origins, showing, upkeep
 from rules.draft import Draft, load_connection
 from rules.events import (
     AccountOrder,
@@ -157,7 +157,7 @@ def _captured(draft: Draft, event: Captured) -> None:
     unread: dict[str, None] = {}
     for row in event.rows:
         where = "read" if reading or not row.committed_at else "log"
-        draft.cause = f"{where} {event.account}:{row.id}@{row.version.position:x}"
+        draft.cause = origins.event(where, f"{event.account}:{row.id}", row.version, row.committed_at)
         unread |= dict.fromkeys(receive(draft, event.account, event.object, row, reading))
     if event.read is None:
         note_told(draft, event)

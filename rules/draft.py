@@ -134,6 +134,7 @@ class Draft:
         """Of a deleted record that no link needs only the version is kept, for a while: a page or an answer from before must not bring it back."""
         image.gone, image.partial, image.values, image.seats, image.pairs = True, False, {}, {}, ()
         image.origins = {}
+        image.origins = {}
         image.codes = ()
         image.age = number_text(int(self.now))
         self.save_image(place, image if self.rules.uses.get(place[:2]) else None)
@@ -327,9 +328,17 @@ class Draft:
         """Sends a command."""
         self._commands.setdefault((account, object), []).append(command)
 
-    def note(self, sync: str, key: str, action: str, changes: Iterable[FieldChange] = (), note: str = "") -> None:
+    def note(
+        self,
+        sync: str,
+        key: str,
+        action: str,
+        changes: Iterable[FieldChange] = (),
+        note: str = "",
+        records: tuple[str, ...] = (),
+    ) -> None:
         """Writes a decision into the history."""
-        self.history.append(HistoryRow(sync, key, action, self.cause, self.now, tuple(changes), note))
+        self.history.append(HistoryRow(sync, key, action, self.cause, self.now, tuple(changes), note, records))
 
     def account_orders(self) -> list[AccountOrder]:
         """All that goes to accounts, commands in batches per object that a message can hold."""

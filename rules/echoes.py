@@ -9,7 +9,7 @@ from rules.catalog import Value
 from rules.draft import Draft, Place
 from rules.links import paired, touch
 from rules.plan import Sync
-from rules.seats import claims, has_lost, leave, place_of, seat_record
+from rules.seats import claims, has_lost, leave, place_of, reference, seat_record
 from rules.sending import end_flight, read_token
 from rules.state import Flight, Link, Values
 from rules.values import is_empty
@@ -119,6 +119,8 @@ def complete_create(
     seat_record(draft, sync, side, record_id, link_id, link)
     if old_id is not None:
         _drop_lost_bases(sync, link, side, flight.values)
+        pair = (reference(sync, 0, link.ids[0]), reference(sync, 1, link.ids[1]))
+        draft.note(sync.name, link_id, "restored", note=f"{reference(sync, side, old_id)} is {pair[side]} now", records=pair)
     settle_bases(draft, sync, link, flight, stored, sure=sure)
     if state.stage != "live":
         state.created += 1

@@ -102,6 +102,9 @@ def _alone(
 ) -> None:
     if status != seat.status or category != seat.category or not seat.since:
         seat.since = draft.now
+        if category is not None:
+            action = "excluded" if status == "excluded" else "failed"
+            draft.note(sync.name, f"{place[0]}:{place[2]}", action, note=f"{category}: {message}")
         if status != "pending":
             draft.decided(sync.name, seat.side, place[2])
     seat.status, seat.category, seat.message, seat.other, seat.turn = status, category, message, None, 0
@@ -118,13 +121,14 @@ def _duplicate(
     seat.other = theirs
 
 
-def make_link(draft: Draft, sync: Sync, side: int, record_id: str, counterpart: str) -> None:
-    """Pairs two records that have no link, and merges them."""
+def make_link(draft: Draft, sync: Sync, side: int, record_id: str, counterpart: str, why: str) -> None:
+    """Pairs two records that have no link, and merges them. `why`: what they were paired by."""
     ids = (record_id, counterpart) if side == 0 else (counterpart, record_id)
     name, link = new_link(draft, sync, 0, ids[0])
     seat_record(draft, sync, 1, ids[1], name, link)
     _count_match(draft, sync)
-    draft.note(sync.name, name, "linked", note=f"{reference(sync, 0, ids[0])} with {reference(sync, 1, ids[1])}")
+    pair = (reference(sync, 0, ids[0]), reference(sync, 1, ids[1]))
+    draft.note(sync.name, name, "linked", note=f"{pair[0]} with {pair[1]}, by {why}", records=pair)
     paired(draft, sync, name, link)
 
 
@@ -137,7 +141,7 @@ def _count_match(draft: Draft, sync: Sync) -> None:
 def _take(draft: Draft, sync: Sync, side: int, record_id: str, candidate: Candidate) -> None:
     """Pairs it with a record that has no link, or takes the empty place in its link."""
     if candidate.link is None:
-        make_link(draft, sync, side, record_id, candidate.id)
+        make_link(draft, sync, side, record_id, candidate.id, candidate.why)
         return
     link = draft.link(sync.name, candidate.link)
     assert link is not None
@@ -150,5 +154,7 @@ def _take(draft: Draft, sync: Sync, side: int, record_id: str, candidate: Candid
         link.flight.sources = {}  # what it writes came from another record: it is no base of this one
     seat_record(draft, sync, side, record_id, candidate.link, link)
     _count_match(draft, sync)
-    draft.note(sync.name, candidate.link, "linked", note=f"{reference(sync, side, record_id)} takes the place")
+    pair = (reference(sync, 0, link.ids[0]), reference(sync, 1, link.ids[1]))
+    note = f"{pair[0]} with {pair[1]}, by {candidate.why}: {pair[side]} takes the place"
+    draft.note(sync.name, candidate.link, "linked", note=note, records=pair)
     paired(draft, sync, candidate.link, link)

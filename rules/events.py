@@ -204,14 +204,21 @@ AccountOrder = Commands | ReadRequest | ReadRecords | SetMark
 
 
 class Side(msgspec.Struct, frozen=True, array_like=True):
-    """One side of a record of a sync, for people: its id and the values of the mapped fields."""
+    """One side of a record of a sync, for people: its id and the values of the mapped fields.
+
+    `origins`: of the fields that were changed while Tandem looked on, the event that told of the value.
+    """
 
     id: str
     fields: dict[str, Value]
+    origins: dict[str, str] = {}
 
 
 class StatusRow(msgspec.Struct, frozen=True, tag="status"):
-    """The status of a record of a sync (semantics section 8); `sides` maps account to side. `status` None: no such record any more (a tombstone)."""
+    """The status of a record of a sync (semantics section 8); `sides` maps account to side. `status` None: no such record any more (a tombstone).
+
+    `gone`: the accounts whose record was deleted, and can be restored.
+    """
 
     sync: str
     key: str
@@ -221,6 +228,7 @@ class StatusRow(msgspec.Struct, frozen=True, tag="status"):
     remedy: str | None = None
     since: float = 0.0
     sides: dict[str, Side] = {}
+    gone: tuple[str, ...] = ()
 
 
 class SyncRow(msgspec.Struct, frozen=True, tag="sync"):
@@ -243,26 +251,37 @@ class SyncRow(msgspec.Struct, frozen=True, tag="sync"):
 
 
 class FieldChange(msgspec.Struct, frozen=True, array_like=True):
-    """One field's part in a decision: which account's field was (to be) written, from what to what, by which rule, and the value that lost."""
+    """One field's part in a decision: which account's field was (to be) written, from what to what, by which rule, and the value that lost.
+
+    `event`, `lost_event`: the events that told of the value written, and of the one that lost, as far as they are known.
+    """
 
     account: str
     field: str
     before: Value
     after: Value
-    rule: str  # fill | default_wins | changed | conflict | constant | stored | restored | skipped_empty | ...
+    rule: str  # of `rules.merge.Rule`, or create
     lost: Value = None
+    event: str = ""
+    lost_event: str = ""
 
 
 class HistoryRow(msgspec.Struct, frozen=True, array_like=True):
-    """A decision about a record of a sync, with its cause: the event's place in the inbox, and what it was."""
+    """A decision about a record of a sync, with the event that caused it. `records`: of a link, those that it pairs from now on.
+
+    `action`: linked, create, update, conflict (commands that were sent), kept (a difference that the rules leave), told (an event
+    that the log told of late), excluded, failed, refused, loop, deleted, delete, merged, forgotten, restore, restored, retry; of a
+    whole sync, with no key: read, refused, ignored.
+    """
 
     sync: str
     key: str
-    action: str  # linked | created | updated | deleted | excluded | failed | conflict | restored | unlinked | ...
-    cause: str  # "log crm:17@4711", "page ...", "result ...", "order ..."
+    action: str
+    cause: str  # "log crm:17@0/4711 at 2026-11-24T12:03:07.120Z", "read crm:17@0/4711", "answer applied of shop:4 at …", "order retry …"
     at: float
     changes: tuple[FieldChange, ...] = ()
     note: str = ""
+    records: tuple[str, ...] = ()
 
 
 class DeadLetter(msgspec.Struct, frozen=True, tag="dead_letter"):
@@ -281,3 +300,5 @@ class DeadLetter(msgspec.Struct, frozen=True, tag="dead_letter"):
     partition: int | None = None
     offset: int | None = None
     raw: bytes | None = None
+    discarded_at: float = 0.0  # when a person marked it as dealt with; 0: nobody has
+    discarded_by: str | None = None

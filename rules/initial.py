@@ -192,7 +192,7 @@ def _pair_remembered(draft: Draft, sync: Sync, side: int, record_id: str, image:
         if counterpart is not None and not counterpart.partial and seat is not None and seat.link is None:
             entered = exclusion(sync, side, image, image.seats[sync.name]) is None
             if entered or exclusion(sync, 1 - side, counterpart, seat) is None:
-                make_link(draft, sync, side, record_id, paired)
+                make_link(draft, sync, side, record_id, paired, f"what {place_of(sync, side, '')[0]} remembers")
                 return
 
 
@@ -237,7 +237,7 @@ def _pair_value(draft: Draft, sync: Sync, number: int, value: str, ids: list[str
         for position, (right, right_enters) in enumerate(rights):
             if left_enters or right_enters:
                 del rights[position]
-                make_link(draft, sync, 0, left, right)
+                make_link(draft, sync, 0, left, right, f"{sync.identifier_types[number]} {value}")
                 break
 
 

@@ -6,12 +6,12 @@ that the link's state is the queue.
 
 from __future__ import annotations
 
-from rules.catalog import Value
 from rules.creating import adopt_known, create, restore
 from rules.draft import Draft
 from rules.events import FieldChange
 from rules.loops import find_loop
 from rules.merge import FieldProblem, FieldWrite, Plan, Rule, merge
+from rules.origins import changes_of, of_field
 from rules.plan import Sync
 from rules.references import Counterparts, named, watched
 from rules.seats import claims, forget, reference, side_image
@@ -36,7 +36,10 @@ def touch(draft: Draft, sync: Sync, link_id: str, link: Link, committed_at: floa
     if _is_over(link):
         forget(draft, sync, link_id, link)
         return
+    stood = (link.status, link.category)
     _go_on(draft, sync, link_id, link)
+    if link.status == "failing" and stood != (link.status, link.category):
+        _note_failing(draft, sync, link_id, link)
     _rest(draft, sync, link)
     draft.save_link(sync.name, link_id, link)
 
@@ -114,6 +117,12 @@ def _show_gone(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
     set_status(draft, link, "failing", "deleted", message)
 
 
+def _note_failing(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
+    """A refusal, a loop and a deletion are in the history already."""
+    if not link.refusals and link.category != "deleted":
+        draft.note(sync.name, link_id, "failed", note=f"{link.category}: {link.message}")
+
+
 def _broken_fields(draft: Draft, sync: Sync) -> list[tuple[str, str]]:
     """Mapped fields that no longer are what the rules were made for: account and field."""
     return [
@@ -153,6 +162,8 @@ def _merge(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
         return
     plan = merge(sync, (left.values, right.values), link.bases, Counterparts(draft))
     link.bases.update(plan.settled)
+    if plan.kept:
+        _note_kept(draft, sync, link_id, link, plan.kept)
     if plan.awaits:
         link.awaits = [(one.sync, one.side, one.id) for one in plan.awaits]
     if link.refusals:
@@ -167,6 +178,23 @@ def _merge(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
         fail(draft, link, link.refusals[0])
     else:
         at_rest(draft, sync, link, plan.problems)
+
+
+def _note_kept(draft: Draft, sync: Sync, link_id: str, link: Link, kept: list[FieldWrite]) -> None:
+    """Differences that the rules leave as they are: `after` is what the field holds, `lost` what does not cross."""
+    changes = [
+        FieldChange(
+            sync.sides[one.side].account,
+            one.field,
+            one.before,
+            one.before,
+            one.rule,
+            one.source,
+            lost_event=of_field(side_image(draft, sync, link, 1 - one.side), one.mapping.fields[1 - one.side]),
+        )
+        for one in kept
+    ]
+    draft.note(sync.name, link_id, "kept", changes)
 
 
 def _update(side: int, writes: list[FieldWrite]) -> Write:
@@ -212,16 +240,8 @@ def _send_update(draft: Draft, sync: Sync, link_id: str, link: Link, side: int, 
         return
     conflicts = sum([write.rule in (Rule.CONFLICT, Rule.CONFLICT_EMPTY) for write in writes])
     draft.sync(sync.name).conflicts += conflicts
-    account = sync.sides[side].account
-    changes = [
-        FieldChange(account, write.field, write.before, write.value, write.rule, _lost(write)) for write in writes
-    ]
+    changes = changes_of(draft, sync, link, writes)
     draft.note(sync.name, link_id, "conflict" if conflicts else "update", changes)
-
-
-def _lost(write: FieldWrite) -> Value:
-    """The value that is overwritten although somebody meant it."""
-    return write.before if write.rule in (Rule.CONFLICT, Rule.OVERWRITTEN, Rule.DEFAULT_WINS) else None
 
 
 def paired(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:

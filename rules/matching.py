@@ -13,6 +13,9 @@ from rules.seats import place_of
 from rules.state import Image, Link, Seat, identifier_prefix
 
 
+KNOWN = "what is known of them"
+
+
 class Found(StrEnum):
     """How a record of the other side stands, the one to be preferred first."""
 
@@ -30,6 +33,7 @@ class Candidate(msgspec.Struct, frozen=True):
     id: str
     link: str | None = None
     rival: str | None = None  # the record of our side that it is linked to
+    why: str = KNOWN  # what they are to be paired by
 
 
 def exclusion(sync: Sync, side: int, image: Image, seat: Seat) -> tuple[str, str] | None:
@@ -90,7 +94,7 @@ def best_candidate(
                 by_kind.setdefault(found.found, found)
         for kind in (Found.UNDERWAY, Found.ORPHANED, Found.FREE, Found.INCOMPLETE):
             if kind in by_kind:
-                return by_kind[kind]
+                return msgspec.structs.replace(by_kind[kind], why=f"{sync.identifier_types[number]} {value}")
         taken = taken or by_kind.get(Found.TAKEN)
     return taken
 

@@ -27,6 +27,8 @@ class Rule(StrEnum):
     OVERWRITTEN = "overwritten"  # one way: the source is written over an edit of the target
     CONFLICT = "conflict"  # changed on both sides
     CONFLICT_EMPTY = "conflict_empty"  # changed on both sides, the default side's to empty
+    SKIPPED_EMPTY = "skipped_empty"  # cleared on one side, which clears nothing on the other: not written
+    DIRECTION = "direction"  # the sides differ, but the direction does not allow the write: not written
 
 
 class FieldWrite(msgspec.Struct, frozen=True):
@@ -92,12 +94,14 @@ Bases = MappingType[str, tuple[Value, Value]]  # mapping -> values of both sides
 
 
 class Plan(msgspec.Struct):
-    """What brings two records to agree. `settled`: bases that hold at once, without a write."""
+    """What brings two records to agree. `settled`: bases that hold at once, without a write. `kept`: fields that differ and
+    are left as they are, for the history; `value` is what they hold."""
 
     writes: tuple[list[FieldWrite], list[FieldWrite]]  # into side 0, into side 1
     settled: dict[str, tuple[Value, Value]]
     problems: list[FieldProblem]
     awaits: list[Awaited]
+    kept: list[FieldWrite] = []
 
 
 def translate(mapping: Mapping, source: int, value: Value, translation: Translation) -> Value | Awaited:
@@ -134,7 +138,7 @@ def reference_text(value: Value) -> str | None:
 
 def merge(sync: Sync, values: tuple[Values, Values], bases: Bases, translation: Translation) -> Plan:
     """What to write so that the records agree. `values`: of side 0 and side 1."""
-    plan = Plan(([], []), {}, [], [])
+    plan = Plan(([], []), {}, [], [], [])
     left_values, right_values = values
     for mapping in sync.mappings:
         left_field, right_field = mapping.fields
@@ -170,12 +174,14 @@ def _at_linking(plan: Plan, sync: Sync, mapping: Mapping, pair: tuple[Value, Val
             _write(plan, mapping, target, pair, Rule.FILL, translation)
         else:
             plan.settled[mapping.key] = pair
+            _keep(plan, mapping, target, pair, Rule.DIRECTION)
         return
     target = 1 - sync.default
     if mapping.writes[target]:
         _write(plan, mapping, target, pair, Rule.DEFAULT_WINS, translation)
     else:
         plan.settled[mapping.key] = pair
+        _keep(plan, mapping, target, pair, Rule.DIRECTION)
 
 
 def _after(
@@ -202,6 +208,7 @@ def _after(
         source = 0 if changed[0] else 1
         if _says_nothing(mapping, source, pair):
             plan.settled[mapping.key] = pair
+            _keep(plan, mapping, 1 - source, pair, Rule.SKIPPED_EMPTY)
         else:
             _write(plan, mapping, 1 - source, pair, Rule.CHANGED, translation)
 
@@ -222,6 +229,7 @@ def _one_way(
         return
     if _says_nothing(mapping, source, pair):
         plan.settled[mapping.key] = (pair[0], base[1]) if source == 0 else (base[0], pair[1])
+        _keep(plan, mapping, target, pair, Rule.SKIPPED_EMPTY)
     else:
         rule = Rule.CHANGED if pair[target] == base[target] else Rule.OVERWRITTEN
         _write(plan, mapping, target, pair, rule, translation)
@@ -230,6 +238,11 @@ def _one_way(
 def _says_nothing(mapping: Mapping, source: int, pair: tuple[Value, Value]) -> bool:
     """Whether a value was cleared where that clears nothing on the other side."""
     return is_empty(pair[source]) and not (mapping.propagates_empty and mapping.nullable[1 - source])
+
+
+def _keep(plan: Plan, mapping: Mapping, target: int, pair: tuple[Value, Value], rule: Rule) -> None:
+    """The target stays as it is."""
+    plan.kept.append(FieldWrite(mapping, target, pair[target], pair[1 - target], pair[target], rule))
 
 
 def _write(

@@ -272,6 +272,7 @@ def _retry_one(draft: Draft, sync: Sync, link_id: str, category: str) -> None:
     if link is not None and link.status == "failing" and category in ("", link.category):
         end_flight(draft, sync, link)  # one whose answer never came: a person has looked
         link.refusals, link.recent = [], {}
+        draft.note(sync.name, link_id, "retry")
         touch(draft, sync, link_id, link)
 
 

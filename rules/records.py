@@ -9,6 +9,7 @@ from rules.echoes import adopt
 from rules.entry import judge
 from rules.events import Captured, Row
 from rules.links import touch
+from rules.origins import note_changes, of_new, told_late
 from rules.plan import Sync
 from rules.references import note_codes
 from rules.seats import place_of, tell
@@ -49,6 +50,8 @@ def _take_in(draft: Draft, place: Place, image: Image | None, row: Row, reading:
         _seen(draft, uses, place, image, reading)
         if row.token is not None:
             adopt(draft, place, row.token, row.values)
+        else:
+            told_late(draft, place, image, row)
         return True
     values: Values = row.values
     if image is not None and not image.gone and not image.partial:
@@ -59,6 +62,8 @@ def _take_in(draft: Draft, place: Place, image: Image | None, row: Row, reading:
             draft.save_image(place, image)
             if row.token is not None:
                 adopt(draft, place, row.token, values)
+            else:
+                told_late(draft, place, image, row)
             _seen(draft, uses, place, image, reading)
             return True
     elif len(values) < len(uses[0][0].sides[uses[0][1]].object.fields):
@@ -68,7 +73,8 @@ def _take_in(draft: Draft, place: Place, image: Image | None, row: Row, reading:
             if image is None:
                 draft.save_image(place, Image(row.version, {}, "", {}, gone=True, partial=True))
             return False
-    store(draft, place, values, row.version, row.pairs, row.token, row.committed_at, reading)
+    told = "" if row.token is not None else draft.cause
+    store(draft, place, values, row.version, row.pairs, row.token, row.committed_at, reading, told)
     return True
 
 
@@ -91,14 +97,16 @@ def store(
     token: str | None = None,
     committed_at: float = 0.0,
     reading: Reading | None = None,
+    told: str = "",
 ) -> None:
-    """Keeps a newer image and tells every sync that uses its object."""
+    """Keeps a newer image and tells every sync that uses its object. `told`: the event that shows it; empty of an answer."""
     uses = draft.uses(place[0], place[1])
     image = draft.image(*place)
     changed = True
     if image is None:
-        image = Image(version, values, "", {}, pairs=pairs)
+        image = Image(version, values, "", {}, pairs=pairs, origins=of_new(told, committed_at))
     else:
+        note_changes(image, values, told)
         changed = image.gone or image.partial or image.values != values
         if image.gone or image.partial:
             image.age, image.codes = "", ()

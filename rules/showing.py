@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from rules.draft import Draft, LinkKey, Place
 from rules.events import Side, StatusRow, SyncRow
+from rules.origins import ALL
+from rules.plan import Side as PlanSide
 from rules.plan import Sync
 from rules.remedies import remedy
-from rules.state import Link, SyncState, encode
+from rules.state import Image, Link, SyncState, encode
 
 Rows = dict[tuple[str, str], StatusRow | None]  # None: the row that is there says it already
 
@@ -68,9 +70,25 @@ def _show_link(draft: Draft, rows: Rows, ended: dict[tuple[str, str], None], key
     for side, record_id in zip(sync.sides, link.ids, strict=True):
         if record_id is not None:
             image = draft.image(side.account, side.object.name, record_id)
-            sides[side.account] = Side(record_id, side.shown({} if image is None else image.values))
+            sides[side.account] = _side(side, record_id, image)
     hint = None if link.category is None else remedy(sync, link.status, link.category, link.message)
-    rows[key] = StatusRow(*key, link.status, link.category, link.message, hint, link.since, sides)
+    rows[key] = StatusRow(*key, link.status, link.category, link.message, hint, link.since, sides, _gone(sync, link))
+
+
+def _gone(sync: Sync, link: Link) -> tuple[str, ...]:
+    if link.merged is not None or not any(link.gone):
+        return ()
+    return tuple(side.account for side, is_gone in zip(sync.sides, link.gone, strict=True) if is_gone)
+
+
+def _side(own: PlanSide, record_id: str, image: Image | None) -> Side:
+    """A record for people; where its fields come from, if any has been seen to change."""
+    if image is None:
+        return Side(record_id, own.shown({}))
+    shown = own.shown(image.values)
+    if not image.origins:
+        return Side(record_id, shown)
+    return Side(record_id, shown, {field: one for field, one in image.origins.items() if field == ALL or field in shown})
 
 
 def _stands_already(draft: Draft, key: LinkKey, link: Link, places: list[Place]) -> bool:
@@ -102,7 +120,7 @@ def _show_seat(draft: Draft, rows: Rows, ended: dict[tuple[str, str], None], syn
     alone.aside = alone.aside or (draft.sync(sync_name).moved and draft.link(sync_name, name) is not None)
     side = sync.sides[alone.side]
     hint = None if alone.category is None else remedy(sync, alone.status, alone.category, alone.message)
-    sides = {place[0]: Side(place[2], side.shown(image.values))}
+    sides = {place[0]: _side(side, place[2], image)}
     key = (sync_name, name + "~" * alone.aside)
     rows[key] = StatusRow(*key, alone.status, alone.category, alone.message, hint, alone.since, sides)
 

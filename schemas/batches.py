@@ -193,15 +193,16 @@ def write_status(frame: bytes, row: StatusRow) -> bytes:
         optional_text(add, field)
     add(double(row.since))
     _array(add, row.sides.items(), len(row.sides), _side)
+    _names(add, row.gone)
     return b"".join(parts)
 
 
 def _side(add: Add, item: tuple[str, Side]) -> None:
     account, side = item
     _texts(add, (account, side.id))
-    shown = _json(side.fields)
-    add(number(len(shown)))
-    add(shown)
+    for shown in (_json(side.fields), _json(side.origins) if side.origins else b"{}"):
+        add(number(len(shown)))
+        add(shown)
 
 
 # ---------------------------------------------------------------- reading: parts

@@ -280,6 +280,7 @@ def _unpack_results(datum: Datum) -> Results:
 # What is shown to people, and never computed with, travels as JSON: a value of an Avro union costs ten times as much.
 _json = msgspec.json.Encoder().encode
 _fields = msgspec.json.Decoder(dict[str, Value]).decode
+_origins = msgspec.json.Decoder(dict[str, str]).decode
 _changes = msgspec.json.Decoder(tuple[FieldChange, ...]).decode
 
 
@@ -293,14 +294,23 @@ def _pack_status(row: StatusRow) -> Datum:
         "remedy": row.remedy,
         "since": row.since,
         "sides": {
-            account: {"id": side.id, "fields": _json(side.fields).decode()} for account, side in row.sides.items()
+            account: {
+                "id": side.id,
+                "fields": _json(side.fields).decode(),
+                "origins": _json(side.origins).decode() if side.origins else "{}",
+            }
+            for account, side in row.sides.items()
         },
+        "gone": row.gone,
     }
 
 
 def _unpack_status(datum: Datum) -> StatusRow:
-    datum["sides"] = {account: Side(side["id"], _fields(side["fields"])) for account, side in datum["sides"].items()}
-    return StatusRow(**datum)
+    datum["sides"] = {
+        account: Side(side["id"], _fields(side["fields"]), _origins(side["origins"]))
+        for account, side in datum["sides"].items()
+    }
+    return StatusRow(**datum | {"gone": tuple(datum["gone"])})
 
 
 def _pack_history_row(row: HistoryRow) -> Datum:
@@ -312,11 +322,12 @@ def _pack_history_row(row: HistoryRow) -> Datum:
         "at": row.at,
         "changes": _json(row.changes).decode() if row.changes else "[]",
         "note": row.note,
+        "records": row.records,
     }
 
 
 def _unpack_history_row(datum: Datum) -> HistoryRow:
-    return HistoryRow(**{**datum, "changes": _changes(datum["changes"])})
+    return HistoryRow(**{**datum, "changes": _changes(datum["changes"]), "records": tuple(datum["records"])})
 
 
 # ---------------------------------------------------------------- the union

@@ -223,12 +223,13 @@ def test_the_history_tells_of_each_decision_what_why_and_with_which_values() -> 
     world.settle()
     told = [(row.action, row.key, row.note) for row in world.history]
     assert told == [
-        ("linked", "crm:2", "crm:2 with shop:1"),
+        ("linked", "crm:2", "crm:2 with shop:1, by email b@x.io"),
         ("create", "crm:1", ""),
         ("update", "crm:1", ""),
         ("deleted", "crm:1", "shop:2"),
         ("restore", "crm:1", "into shop"),
         ("create", "crm:1", ""),
+        ("restored", "crm:1", "shop:2 is shop:3 now"),
         ("read", "", "the log of crm begins anew"),
     ]
     created, updated = world.history[1], world.history[2]
@@ -237,4 +238,5 @@ def test_the_history_tells_of_each_decision_what_why_and_with_which_values() -> 
         ("shop", "full_name", "Ann", "create"),
     ]
     assert [(one.field, one.before, one.after) for one in updated.changes] == [("full_name", "Ann", "Anna")]
-    assert updated.cause == f"log crm:1@{world.left.journal.tick:x}"
+    tick = world.left.journal.tick
+    assert updated.cause == f"log crm:1@0/{tick:X} at 1970-01-01T00:00:{tick:02}.000Z"

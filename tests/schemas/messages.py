@@ -42,8 +42,8 @@ COMMANDS = rows(e.Command, TEXT, TEXT, LONG, TEXT, TEXT, NAMES, VALUES, VALUES, 
 ANSWERS = rows(
     e.Answer, TEXT, TEXT, LONG, TEXT, NAMES, st.none() | VALUES, st.none() | VERSION, NAMES, NAMES, NAMES, NAMES
 )
-CHANGES = rows(e.FieldChange, TEXT, TEXT, VALUE, VALUE, TEXT, VALUE)
-SIDES = st.dictionaries(TEXT, st.builds(e.Side, TEXT, VALUES), max_size=2)
+CHANGES = rows(e.FieldChange, TEXT, TEXT, VALUE, VALUE, TEXT, VALUE, TEXT, TEXT)
+SIDES = st.dictionaries(TEXT, st.builds(e.Side, TEXT, VALUES, st.dictionaries(TEXT, TEXT, max_size=2)), max_size=2)
 
 CHANGE_EVENTS: st.SearchStrategy[Any] = st.one_of(
     st.builds(e.Captured, TEXT, TEXT, ROWS, NAMES),
@@ -65,7 +65,7 @@ WRITTEN_BY_HAND: st.SearchStrategy[Message] = st.one_of(
     st.builds(e.Captured, TEXT, TEXT, ROWS, NAMES),
     st.builds(e.Results, TEXT, TEXT, ANSWERS),
     st.builds(e.Commands, TEXT, TEXT, TEXT, COMMANDS),
-    st.builds(e.StatusRow, TEXT, TEXT, NAMES, NAMES, NAMES, NAMES, SECONDS, SIDES),
+    st.builds(e.StatusRow, TEXT, TEXT, NAMES, NAMES, NAMES, NAMES, SECONDS, SIDES, TEXTS),
 )
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
     CHANGE_EVENTS,
@@ -93,7 +93,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
         conflicts=LONG,
         answered=COUNTS,
     ),
-    st.builds(History, TEXT, rows(e.HistoryRow, TEXT, TEXT, TEXT, TEXT, SECONDS, CHANGES, TEXT)),
+    st.builds(History, TEXT, rows(e.HistoryRow, TEXT, TEXT, TEXT, TEXT, SECONDS, CHANGES, TEXT, TEXTS)),
     st.builds(
         e.DeadLetter,
         id=TEXT,
@@ -109,5 +109,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
         partition=st.none() | st.integers(0, 99),
         offset=st.none() | LONG,
         raw=st.none() | st.binary(max_size=9),
+        discarded_at=SECONDS,
+        discarded_by=NAMES,
     ),
 )
