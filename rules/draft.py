@@ -134,7 +134,6 @@ class Draft:
         """Of a deleted record that no link needs only the version is kept, for a while: a page or an answer from before must not bring it back."""
         image.gone, image.partial, image.values, image.seats, image.pairs = True, False, {}, {}, ()
         image.origins = {}
-        image.origins = {}
         image.codes = ()
         image.age = number_text(int(self.now))
         self.save_image(place, image if self.rules.uses.get(place[:2]) else None)

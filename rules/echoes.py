@@ -120,7 +120,9 @@ def complete_create(
     if old_id is not None:
         _drop_lost_bases(sync, link, side, flight.values)
         pair = (reference(sync, 0, link.ids[0]), reference(sync, 1, link.ids[1]))
-        draft.note(sync.name, link_id, "restored", note=f"{reference(sync, side, old_id)} is {pair[side]} now", records=pair)
+        draft.note(
+            sync.name, link_id, "restored", note=f"{reference(sync, side, old_id)} is {pair[side]} now", records=pair
+        )
     settle_bases(draft, sync, link, flight, stored, sure=sure)
     if state.stage != "live":
         state.created += 1

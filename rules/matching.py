@@ -12,7 +12,6 @@ from rules.plan import Sync
 from rules.seats import place_of
 from rules.state import Image, Link, Seat, identifier_prefix
 
-
 KNOWN = "what is known of them"
 
 

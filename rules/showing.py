@@ -88,7 +88,9 @@ def _side(own: PlanSide, record_id: str, image: Image | None) -> Side:
     shown = own.shown(image.values)
     if not image.origins:
         return Side(record_id, shown)
-    return Side(record_id, shown, {field: one for field, one in image.origins.items() if field == ALL or field in shown})
+    return Side(
+        record_id, shown, {field: one for field, one in image.origins.items() if field == ALL or field in shown}
+    )
 
 
 def _stands_already(draft: Draft, key: LinkKey, link: Link, places: list[Place]) -> bool:

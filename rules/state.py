@@ -65,7 +65,6 @@ class Image(msgspec.Struct, array_like=True):
     gone: bool = False
     pairs: tuple[tuple[str, str, str, str], ...] = ()  # sync, account, object, id: what the account remembers
     partial: bool = False  # the whole record has not been seen: it is being read
-    origins: dict[str, str] = {}  # field: the event that told of its value; "" for all others. Empty: the log has not told yet
     origins: dict[
         str, str
     ] = {}  # field: the event that told of its value; "" for all others. Empty: the log has not told yet
@@ -128,9 +127,6 @@ class Link(msgspec.Struct, array_like=True):
         str, tuple[int, int, Value]
     ] = {}  # mapping -> side, command, value written: its answer told of another
     unexplained: int = 0  # conflicts in a row that showed no difference
-    disputed: dict[
-        str, tuple[int, Value, str]
-    ] = {}  # mapping -> side, value that lost a conflict, event that won; the log has not told of the lost one yet
     disputed: dict[
         str, tuple[int, Value, str]
     ] = {}  # mapping -> side, value that lost a conflict, event that won; the log has not told of the lost one yet
