@@ -336,7 +336,9 @@ def _rejected(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Resul
         refusal = Refusal(digest_of_field(answer.field, flight.side, value), category, text, answer.field, other)
     else:
         where = f"{event.account}.{answer.field}" if answer.field else event.account
-        refusal = Refusal(digest_of_flight(link, flight), category, f"{where}: {message}", None, other)
+        source = 1 - flight.side
+        both = f" ({reference(sync, source, link.ids[source])} and {other})" if other else ""
+        refusal = Refusal(digest_of_flight(link, flight), category, f"{where}: {message}{both}", None, other)
     end_flight(draft, sync, link)
     _refuse(link, flight, refusal)
     draft.note(sync.name, answer.link, "refused", note=refusal.message)

@@ -33,7 +33,7 @@ from rules.events import (
     Truncated,
 )
 from rules.plan import compile_connection
-from rules.records import note_told, receive
+from rules.records import brief_records, note_told, receive
 from rules.state import CONNECTION, index_changes
 from rules.work import PART, current
 
@@ -155,7 +155,10 @@ def _captured(draft: Draft, event: Captured) -> None:
     if event.read is None:
         _prefetch_links(draft, event)
     unread: dict[str, None] = {}
+    brief = brief_records(draft, event)
     for row in event.rows:
+        if row.id in brief and row.op != "delete":
+            continue
         where = "read" if reading or not row.committed_at else "log"
         draft.cause = origins.event(where, f"{event.account}:{row.id}", row.version, row.committed_at)
         unread |= dict.fromkeys(receive(draft, event.account, event.object, row, reading))

@@ -86,7 +86,7 @@ def _email(value: str) -> str | None:
         return text
     # Internationalised: an address may hold any letter (RFC 6531); its domain is compared as the DNS knows it.
     ascii_host = _host(host)
-    if ascii_host is None or "_" in ascii_host or not _is_local(local):
+    if ascii_host is None or "_" in ascii_host or host.endswith(".") or not _is_local(local):
         return None
     address = f"{local}@{ascii_host}"
     return None if len(address.encode()) > _LONGEST_EMAIL or len(local.encode()) > _LONGEST_LOCAL else address

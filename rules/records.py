@@ -252,6 +252,20 @@ def _was_told(draft: Draft, place: Place, row: Row) -> bool:
     return False
 
 
+def brief_records(draft: Draft, event: Captured) -> set[str]:
+    """The records that people have both made and deleted within one event of the log: nothing is ever made of them."""
+    last = {row.id: row for row in event.rows}
+    if event.read is not None or all(row.op != "delete" for row in last.values()):
+        return set()
+    marked = {row.id for row in event.rows if row.token is not None or row.old_id is not None or row.op == "merge"}
+    return {
+        record_id
+        for record_id, row in last.items()
+        if row.op == "delete" and record_id not in marked
+        and draft.image(event.account, event.object, record_id) is None
+    }  # fmt: skip
+
+
 def note_told(draft: Draft, event: Captured) -> None:
     """How far an account's log has been taken in: whoever sent it may send the last of it once more, however much later."""
     told = max(((row.version.position, row.version.step) for row in event.rows if row.committed_at), default=None)

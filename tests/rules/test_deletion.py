@@ -111,6 +111,28 @@ def test_deleted_while_a_command_that_is_refused_is_on_its_way_the_deletion_is_s
     assert [row.category for row in world.rows().values()] == (["deleted"] if op == "update" else [])
 
 
+@pytest.mark.parametrize("deletes", ["keep", "propagate"])
+def test_made_and_deleted_before_anybody_has_seen_it_nothing_is_made_of_it(deletes: str) -> None:
+    world = people(deletes=deletes).start()
+    world.left.create(email="a@x.io")
+    world.left.edit("1", name="Ann")
+    world.left.delete("1")
+    world.take("crm")
+    assert not world.commands
+    world.settle()
+    assert (world.rows(), world.right.writes) == ({}, [])
+
+
+def test_a_place_is_not_taken_by_a_record_that_is_made_and_deleted_at_once() -> None:
+    world = linked()
+    world.left.delete("1")
+    world.left.create(email="1@x.io", name="Brief")
+    world.left.delete("2")
+    world.take("crm")
+    world.settle()
+    assert (world.stands("shop", "1"), world.right.records["1"]["full_name"]) == (("failing", "deleted"), "Ann 1")
+
+
 def test_deleted_when_its_create_was_refused_it_is_forgotten() -> None:
     world = people().start()
     world.right.refuse = lambda command, stored: ("permission", "no", None)

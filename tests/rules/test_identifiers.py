@@ -43,7 +43,7 @@ def test_an_email_is_trimmed_folded_and_its_domain_as_the_dns_knows_it(value: st
         "ada@example..com", "ada@127.0.0.1", "ada@[127.0.0.1]", '"a b"@example.com', "Ada <ada@example.com>", "ada@example.com,bob@example.com",
         "a" * 65 + "@example.com", "ada@" + "a" * 64 + ".com", "ada@" + "a." * 130 + "com", "ada@exam_ple.com", "ada@xn--zz.com",
         "ada@" + "abcdefghi." * 24 + "abcdefg.com", "é" * 33 + "@example.com", "adá@" + "abcdefghi." * 24 + "abcdef.com",
-        "n/a", "unknown", "a\u200bda@example.com", "ada\x00@example.com", "mailto:ada@example.com", "\u0301ada@example.com",
+        "n/a", "unknown", "a\u200bda@example.com", "ada\x00@example.com", "mailto:ada@example.com", "ada@example.com.", "\u0301ada@example.com",
     ],
 )  # fmt: skip
 def test_what_is_no_valid_email_identifies_nobody(value: str) -> None:
