@@ -1,0 +1,77 @@
+"""The fake as a process: uvicorn around the application.
+
+Responsible for sockets and for cutting connections. Must not know HubSpot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from . import faults
+from .app import App, Scope
+from .portal import Portal
+
+_CONNECTIONS: dict[tuple[str, int], asyncio.Transport] = {}
+
+
+class _Protocol(H11Protocol):
+    """Remembers connections by the caller's address, so that one can be cut."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        _CONNECTIONS[transport.get_extra_info("peername")[:2]] = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        _CONNECTIONS.pop(self.transport.get_extra_info("peername")[:2], None)
+        super().connection_lost(exc)
+
+
+def cut(scope: Scope) -> None:
+    """Ends the connection of a call at once."""
+    _CONNECTIONS[tuple(scope["client"])].abort()
+
+
+def listen(port: int) -> socket.socket:
+    """A socket on loopback; port 0 takes a free one."""
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(("127.0.0.1", port))
+    except OSError:
+        listening.close()
+        raise
+    listening.listen(256)
+    return listening
+
+
+def serve(folder: Path, port: int, knobs: Mapping[str, Any], ordered: list[str], ready: Callable[[int], None]) -> None:
+    """Runs until it is told to end (SIGINT, SIGTERM). `ready` is told the port."""
+    listening = listen(port)
+    portal = Portal(folder, knobs)
+    for text in ordered:
+        faults.order(portal, faults.parse(text))
+    config = uvicorn.Config(
+        App(portal, cut),
+        http=_Protocol,
+        ws="none",
+        lifespan="off",
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=1,
+        proxy_headers=False,
+        timeout_keep_alive=60,
+    )
+    ready(listening.getsockname()[1])
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        listening.close()
+        portal.store.close()
