@@ -23,7 +23,7 @@ from rules.links import touch
 from rules.matching import exclusion
 from rules.plan import Sync
 from rules.records import is_met
-from rules.seats import place_of, tell
+from rules.seats import place_of, reference, tell
 from rules.state import Image, ReadState, identifier_prefix, parts
 from rules.work import SLICE, STAGE, advance, run, start
 
@@ -197,29 +197,31 @@ def _pair_remembered(draft: Draft, sync: Sync, side: int, record_id: str, image:
 
 
 def _match(draft: Draft, sync: Sync) -> None:
-    """Walks one identifier's values on side 0 and pairs what side 1 has of each, the oldest with the oldest."""
+    """Walks one identifier's values on both sides and pairs the records of each, the oldest with the oldest."""
     state = draft.sync(sync.name)
     number = state.part
-    prefix = f"i{sync.name}\0{0}\0{number}\0".encode()
     after = bytes.fromhex(state.works[STAGE].cursor)
+    others = _Beside(draft, f"i{sync.name}\0{1}\0{number}\0".encode())
     ids: list[str] = []
     value: str | None = None
     met, last = 0, b""
-    for key in draft.scan(prefix, after or None):
+    for key in draft.scan(f"i{sync.name}\0{0}\0{number}\0".encode(), after or None):
         if key == after:
             continue
         pieces = parts(key)
         if pieces[3] != value:
             if value is not None:
-                _pair_value(draft, sync, number, value, ids)
+                _pair_value(draft, sync, number, value, (ids, others.ids(sync.name, number, value)))
             if met >= SLICE:
                 advance(draft, sync.name, STAGE, last)
                 return
             value, ids = pieces[3], []
+            if others.ended:
+                break
         ids.append(pieces[5])
         last, met = key, met + 1
     if value is not None:
-        _pair_value(draft, sync, number, value, ids)
+        _pair_value(draft, sync, number, value, (ids, others.ids(sync.name, number, value)))
     state.works.pop(STAGE)
     if number + 1 < len(sync.identifier_types):
         _next(draft, sync, "match", number + 1)
@@ -227,11 +229,38 @@ def _match(draft: Draft, sync: Sync) -> None:
         _next(draft, sync, "create")
 
 
-def _pair_value(draft: Draft, sync: Sync, number: int, value: str, ids: list[str]) -> None:
-    right_ids = [parts(key)[5] for key in draft.scan(identifier_prefix(sync.name, 1, number, value))]
-    if not right_ids:
+class _Beside:
+    """Side 1's values of an identifier, walked beside those of side 0: in order, so that most are found without a search of their own."""
+
+    NEAR = 8  # so many entries are stepped over before the next value is searched for
+
+    def __init__(self, draft: Draft, prefix: bytes) -> None:
+        self._draft, self._prefix = draft, prefix
+        self._keys = draft.scan(prefix, None)
+        self._key = next(self._keys, None)
+
+    @property
+    def ended(self) -> bool:
+        """Whether there are no more values."""
+        return self._key is None
+
+    def ids(self, sync: str, number: int, value: str) -> list[str]:
+        """The records with this value, oldest first; values are asked for in ascending order."""
+        wanted, steps, found = identifier_prefix(sync, 1, number, value), 0, []
+        while self._key is not None and self._key < wanted:
+            if steps == self.NEAR:
+                self._keys = self._draft.scan(self._prefix, wanted)
+            self._key, steps = next(self._keys, None), steps + 1
+        while self._key is not None and self._key.startswith(wanted):
+            found.append(parts(self._key)[5])
+            self._key = next(self._keys, None)
+        return found
+
+
+def _pair_value(draft: Draft, sync: Sync, number: int, value: str, ids: tuple[list[str], list[str]]) -> None:
+    if not ids[1]:
         return
-    free = [_free_records(draft, sync, side, found) for side, found in ((0, ids), (1, right_ids))]
+    free = [_free_records(draft, sync, side, ids[side]) for side in (0, 1)]
     rights = list(free[1])
     for left, left_enters in free[0]:
         for position, (right, right_enters) in enumerate(rights):
@@ -262,7 +291,12 @@ def _create(draft: Draft, sync: Sync) -> None:
         if image is not None and not image.gone and image.seats[sync.name].link is None:
             judge(draft, sync, side, place, image, walking=True)
 
-    if run(draft, sync.name, STAGE, f"u{sync.name}\0{side}\0".encode(), step):
+    def ahead(keys: list[bytes]) -> None:
+        ids = [parts(key)[3] for key in keys]
+        draft.prefetch(own.account, own.object.name, ids)
+        draft.prefetch_links([(sync.name, reference(sync, side, one)) for one in ids])
+
+    if run(draft, sync.name, STAGE, f"u{sync.name}\0{side}\0".encode(), step, ahead=ahead):
         if side == 0:
             _next(draft, sync, "create", 1)
         else:

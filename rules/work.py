@@ -37,11 +37,18 @@ def passed(draft: Draft, sync: str, name: str, key: bytes) -> bool:
 
 
 def run(
-    draft: Draft, sync: str, name: str, prefix: bytes, step: Callable[[bytes], None], *, logged: bool = False
+    draft: Draft,
+    sync: str,
+    name: str,
+    prefix: bytes,
+    step: Callable[[bytes], None],
+    *,
+    logged: bool = False,
+    ahead: Callable[[list[bytes]], None] | None = None,
 ) -> bool:
     """Takes one slice of the keys with the prefix; whether that was the last. The next tick is sent if it was not.
 
-    `logged`: the keys are state entries, not index entries.
+    `logged`: the keys are state entries, not index entries. `ahead` is given the whole slice first, to read at once what its steps need.
     """
     after = bytes.fromhex(draft.sync(sync).works[name].cursor)
     keys: Iterator[bytes] = (
@@ -54,6 +61,8 @@ def run(
         taken.append(key)
         if len(taken) == SLICE:
             break
+    if ahead is not None:
+        ahead(taken)
     for key in taken:
         step(key)
     if len(taken) < SLICE:

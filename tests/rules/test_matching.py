@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
+import rules.initial
+import rules.work
 from rules.catalog import FieldType, Kind
 from tests.rules.world import CUSTOMERS, MAPPING, PEOPLE, SYNC, App, World, changed, deals, people
 
@@ -179,6 +181,26 @@ def test_an_identifier_edited_on_a_linked_record_leaves_the_link_and_updates_the
     world.settle()
     assert world.stands("shop", "2") == ("in_sync", None), "the old address is free again"
     assert world.stands("shop", "3") == ("failing", "duplicate"), "the new one is taken"
+
+
+@pytest.mark.parametrize("size", [1, 7, 400])
+@pytest.mark.parametrize("few", ["crm", "shop"])
+def test_a_few_among_many_are_found_however_far_their_values_lie_apart(
+    few: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (rules.work, rules.initial):
+        monkeypatch.setattr(module, "SLICE", size)
+    world = people(direction="to shop" if few == "crm" else "to crm", default="crm" if few == "crm" else "shop")
+    numbers = {"crm": range(120), "shop": range(120)} | {few: (0, 1, 2, 40, 41, 77, 119, 300)}
+    for number in numbers["crm"]:
+        world.left.create(email=f"{number:03}@x.io")
+    for number in numbers["shop"]:
+        world.right.create(mail=f"{number:03}@x.io")
+    world.start()
+    assert world.syncs["people"].matched == 7
+    emails = {"crm": world.left.records, "shop": world.right.records}
+    found = [(emails["crm"][left or ""]["email"], emails["shop"][right or ""]["mail"]) for left, right in pairs(world)]
+    assert sorted(found) == [(f"{one:03}@x.io",) * 2 for one in (0, 1, 2, 40, 41, 77, 119, 300)]
 
 
 def test_records_that_the_filters_of_their_own_side_keep_out_are_candidates_all_the_same() -> None:
