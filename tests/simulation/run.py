@@ -1,4 +1,4 @@
-"""Plays histories: rounds of random steps, each followed by rest and the checks."""
+"""Plays histories: rounds of random actions, each followed by rest and the checks."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from contextlib import contextmanager
 import rules.aftermath
 import rules.initial
 import rules.work
-from tests.simulation.checks import check
-from tests.simulation.history import History
+from rules.decide import Decision
+from rules.events import Commands
+from tests.simulation.checks import check, check_command
+from tests.simulation.chooser import Seeded
+from tests.simulation.connection import Connection, Message
+from tests.simulation.counts import Counts
+from tests.simulation.world import Simulation
 
 ROUNDS, STEPS = 4, 150
 
@@ -28,59 +33,74 @@ def slices(size: int) -> Iterator[None]:
             module.SLICE = usual  # type: ignore[attr-defined]
 
 
-def play(seed: int, rounds: int = ROUNDS, steps: int = STEPS) -> History:
+def play(seed: int, counts: Counts | None = None, rounds: int = ROUNDS, steps: int = STEPS) -> Simulation:
     """One history. Raises AssertionError where something does not hold."""
-    world = History(seed)
-    with slices(world.rng.choice([1, 3, 400])):
-        _play(world, seed, rounds, steps)
+    chooser = Seeded(seed)
+    world = Simulation(chooser, counts or Counts())
+    world.judges.append(judge)
+    with slices(chooser.pick([400, 3, 1])):
+        try:
+            _play(world, rounds, steps)
+        except Exception as error:
+            error.add_note(f"seed {seed}, after {world.steps} steps:\n" + "\n".join(world.told()))
+            raise
     return world
 
 
-def _play(world: History, seed: int, rounds: int, steps: int) -> None:
-    for account in world.accounts:
-        world.lose_log(account)
-    for _ in range(world.rng.randrange(12)):
-        world.person()
-    world.apply()
-    try:
-        for number in range(rounds):
-            for _ in range(steps):
-                world.step()
-            world.calm()
-            check(world)
-            if number == rounds - 1:
-                check_second_run(world)
-                check_nothing_stuck(world)
-    except Exception as error:
-        error.add_note(f"seed {seed}, after {world.steps} steps:\n" + "\n".join(world.trace[-60:]))
-        raise
+def judge(world: Simulation, connection: Connection, message: Message, decision: Decision) -> None:
+    """What must hold for every single decision."""
+    for order in decision.orders:
+        if isinstance(order, Commands):
+            check_command(world, connection, order)
 
 
-def check_second_run(world: History) -> None:
+def _play(world: Simulation, rounds: int, steps: int) -> None:
+    world.begin()
+    for _ in range(rounds):
+        for _ in range(steps):
+            world.step()
+        rest(world)
+    check_second_run(world)
+    check_nothing_stuck(world)
+
+
+def rest(world: Simulation) -> None:
+    """Lets it come to rest, and checks all."""
+    world.calm()
+    check(world)
+    world.edited.clear()
+
+
+def check_second_run(world: Simulation) -> None:
     """A second run on agreeing data makes no write."""
     check_unchanged_by(world, "resync")
 
 
-def check_nothing_stuck(world: History) -> None:
+def check_nothing_stuck(world: Simulation) -> None:
     """What could go on by itself has done so: to try everything again changes nothing.
 
     But for what the app's own unique rule refused: the record in the way may have made room just before the refusal was heard of.
     """
-    if not any(app.unique for app in world.machines):
+    if not any(machine.unique for machine in world.machines):
         check_unchanged_by(world, "retry")
 
 
-def check_unchanged_by(world: History, action: str) -> None:
+def check_unchanged_by(world: Simulation, action: str) -> None:
     """An order for all syncs, carried through, changes no record and no status."""
-    written = world.written()
-    before = {key: (row.status, row.category) for key, row in world.statuses.items()}
+    written, before = world.written(), _standing(world)
     for name in world.document["syncs"]:
         world.order(action, name)
     world.calm()
     check(world)
-    after = {key: (row.status, row.category) for key, row in world.statuses.items()}
-    changed = {
-        key: (before.get(key), after.get(key)) for key in {**before, **after} if before.get(key) != after.get(key)
-    }
+    after = _standing(world)
+    changed = {key: (before.get(key), after.get(key)) for key in before | after if before.get(key) != after.get(key)}
     assert not changed, f"{action} changed {changed}"
-    assert world.written() == written, f"{action} wrote"
+    assert world.written() == written or world.setting.robots, f"{action} wrote"
+
+
+def _standing(world: Simulation) -> dict[tuple[str, str], tuple[str | None, str | None]]:
+    return {
+        key: (row.status, row.category)
+        for connection in world.connections.values()
+        for key, row in connection.statuses.items()
+    }

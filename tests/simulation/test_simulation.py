@@ -6,16 +6,13 @@ import pytest
 
 from tests.simulation.run import play
 
-# Each showed a fault that has a test of its own since. The simulator has grown, so that they play other histories now.
-ONCE_FAILED = (
-    *(2, 3, 15, 17, 19, 27, 28, 34, 35, 45, 51, 53, 94, 114, 128, 130, 156, 162, 164, 242, 329, 395, 399, 416, 468),
-    *(482, 600, 1122, 1307, 1720, 2243, 2556, 2658, 2944, 3049, 3726, 3934, 4029, 4270),
-)
+# Each showed a fault that has a test of its own since. When the simulator grows they play other histories.
+ONCE_FAILED: tuple[int, ...] = (2, 3, 15, 17, 19, 27, 28, 34, 35, 45)
 
 
-@pytest.mark.parametrize("block", range(6))
+@pytest.mark.parametrize("block", range(4))
 def test_whatever_happens_in_whatever_order_the_promises_are_kept(block: int) -> None:
-    for seed in range(1000 + 25 * block, 1025 + 25 * block):
+    for seed in range(1000 + 18 * block, 1018 + 18 * block):
         play(seed)
 
 
@@ -26,5 +23,6 @@ def test_a_history_that_once_failed_holds(seed: int) -> None:
 
 def test_the_same_seed_plays_the_same_history() -> None:
     first, second = play(7), play(7)
-    assert first.trace == second.trace
-    assert dict(first.view.entries) == dict(second.view.entries)
+    assert first.told(10**6) == second.told(10**6)
+    for name, connection in first.connections.items():
+        assert dict(connection.view.entries) == dict(second.connections[name].view.entries)
