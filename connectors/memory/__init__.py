@@ -8,6 +8,17 @@ and `App.gates` make it misbehave.
 from connectors.memory.app import App, Knobs, find_app, forget_app, make_app
 from connectors.memory.connector import MemoryConnector
 from connectors.memory.gates import Gates
+from connectors.memory.polled import PolledConnector
 from connectors.memory.table import RefusedError
 
-__all__ = ["App", "Gates", "Knobs", "MemoryConnector", "RefusedError", "find_app", "forget_app", "make_app"]
+__all__ = [
+    "App",
+    "Gates",
+    "Knobs",
+    "MemoryConnector",
+    "PolledConnector",
+    "RefusedError",
+    "find_app",
+    "forget_app",
+    "make_app",
+]

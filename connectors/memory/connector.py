@@ -38,7 +38,7 @@ from connectors.base import (
     Write,
     WriteOp,
 )
-from connectors.memory.app import App, Done, Entry, Slot, find_app
+from connectors.memory.app import App, Done, Entry, Ledger, Slot, find_app
 from connectors.memory.settings import MemoryObjectSettings, MemorySettings
 from connectors.memory.table import RefusedError, Row, Table
 from rules.catalog import Catalog, Object, Value
@@ -54,7 +54,8 @@ class MemoryConnector:
     ObjectSettings: ClassVar[type[BaseModel]] = MemoryObjectSettings
 
     def __init__(self, settings: BaseModel, context: Context) -> None:
-        self._settings = MemorySettings.model_validate(settings.model_dump())
+        assert isinstance(settings, MemorySettings)
+        self._settings = settings
         self._context = context
         self._slot_name = f"{context.installation}/{context.account}"
         uses = {use.name: MemoryObjectSettings.model_validate(use.settings) for use in context.objects}
@@ -181,7 +182,7 @@ class MemoryConnector:
         if app.knobs.lose_writes:
             app.knobs.lose_writes -= 1
             return [Result(write.token, Outcome.UNKNOWN) for write in writes]
-        behind = app.ledgers[self._slot_name].pass_fence(fence)
+        behind = self._ledger(app).pass_fence(fence)
         with app.transaction():
             results = [self._answer(app, object, table, write, behind=behind) for write in writes]
         await app.gates.enter("answer")
@@ -192,7 +193,7 @@ class MemoryConnector:
 
     def _answer(self, app: App, object: str, table: str, write: Write, *, behind: bool) -> Result:
         """What becomes of one write. `behind`: another owner has written its message, so it is looked up only."""
-        done = app.ledgers[self._slot_name].links.get(write.link)
+        done = self._ledger(app).links.get(write.link)
         if done is not None and write.sequence <= done.sequence:
             outcome = Outcome.APPLIED if write.token == done.token else Outcome.CONFLICT
             return Result(write.token, outcome, done.id, self._standing(app, object, done.id))
@@ -241,7 +242,7 @@ class MemoryConnector:
             return Result(write.token, Outcome.CONFLICT, write.id, self._standing(app, object, write.id))
         if write.op is WriteOp.DELETE:
             app.remove(table, write.id, write.token)
-            app.ledgers[self._slot_name].links[write.link] = Done(write.sequence, write.token, write.id)
+            self._ledger(app).links[write.link] = Done(write.sequence, write.token, write.id)
             return Result(write.token, Outcome.APPLIED, write.id)
         record_id, version = app.change(table, write.id, write.values, write.token)
         return self._applied(app, object, table, write, record_id, version)
@@ -252,7 +253,7 @@ class MemoryConnector:
         return Result(write.token, Outcome.APPLIED, record_id, record)
 
     def _remember(self, app: App, table: str, write: Write, record_id: str) -> None:
-        ledger = app.ledgers[self._slot_name]
+        ledger = self._ledger(app)
         ledger.links[write.link] = Done(write.sequence, write.token, record_id)
         if write.pair is not None:
             ledger.pairs.setdefault((table, record_id), {})[write.pair.sync] = write.pair
@@ -275,6 +276,10 @@ class MemoryConnector:
         if self._generation != app.generation:
             raise RetriableError("the app has closed the connection", retry_after=0.0)
         return app
+
+    def _ledger(self, app: App) -> Ledger:
+        """What lies in the account for us."""
+        return app.ledgers[self._slot_name]
 
     def _live_slot(self, app: App) -> Slot:
         slot = app.slots.get(self._slot_name)
@@ -355,7 +360,7 @@ class MemoryConnector:
         name = self._tables.get(object, object)
         row = app.tables[name].rows[record_id]
         hidden = self._excluded.get(object)
-        pairs = app.ledgers[self._slot_name].pairs.get((name, record_id), {})
+        pairs = self._ledger(app).pairs.get((name, record_id), {})
         into = row.get(self._merged.get(object, ""))
         return Record(
             record_id,

@@ -1,9 +1,13 @@
 """What the contract suite asks of an app: to hold the suite's objects, and to be changed behind the connector's back.
 
-A connector takes part with a `Bench` for its app and one line that hands it to the cases (`contract.CASES`). The bench
-makes connectors of its `kind`, so that the same cases run against a twin with a fault planted.
+A connector takes part with a `Bench` for its app and one line that hands it to the cases (`contract.cases_for`). The
+bench makes connectors of its `kind`, so that the same cases run against a twin with a fault planted.
 
-The objects (native types are the app's own; an app that has less leaves out the features):
+What the connector can do it declares (`able`, the capabilities that `discover` must show as well); cases that need
+something else are left out, and others test what is missing as it is declared. `features` are what only some apps can
+be made to show.
+
+The objects (native types are the app's own; an app that has less names fewer `objects` and leaves out features):
 
 people  id (made by the app), email (unique), name (required, 20 characters), age (integer, 0 or more),
         amount (decimal, 2 places), domain, note (any length), secret (excluded), master_id (names a survivor)
@@ -16,18 +20,88 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
-from connectors.base import Connector, Context, ObjectUse
-from rules.catalog import Value
+from connectors.base import Batch, Captured, Connector, Context, Heartbeat, ObjectUse, Remembered
+from rules.catalog import Capabilities, Value
+
+_DECLARED = (
+    *("ordered", "compare_and_set", "tokens", "echoes", "fenced", "pairs"),
+    *("creatable", "updatable", "deletable"),
+)
+
+
+class KeptNotes:
+    """The engine's memory of one account's capture (`connectors.base.Memory`)."""
+
+    def __init__(self) -> None:
+        self._kept = Remembered()
+
+    async def recall(self) -> Remembered:
+        return self._kept
+
+    def take(self, item: Captured) -> bool:
+        """What the item notes is stored. Whether it has moved the cursor."""
+        if not isinstance(item, Batch | Heartbeat) or item.notes is None:
+            return False
+        notes = {key: note for key, note in {**self._kept.notes, **item.notes}.items() if note is not None}
+        self._kept = Remembered(item.cursor or self._kept.cursor, notes)
+        return bool(item.cursor)
+
+    def clear(self) -> None:
+        """The log begins anew."""
+        self._kept = Remembered()
+
+
+class Refusal(NamedTuple):
+    """A record that the app refuses: the values of the create, and the answer that they must get."""
+
+    values: dict[str, Value]
+    category: str
+    field: str | None
 
 
 class Bench(ABC):
     """An app with the suite's objects in it, empty."""
 
     kind: type[Connector]
+    able: Capabilities = Capabilities()  # of people; `discover` must say the same
     features: frozenset[str] = frozenset()  # of what only some apps have; a case names what it needs
+    objects: tuple[str, ...] = ("people", "places", "things")  # that the app can hold, people always among them
     patience: float = 10.0  # seconds after which something that has not come by is taken for missing
+    page: int = 1000  # records of a page of a full read, at most
+    large: int = 2_400_000  # characters of a note that must survive
+
+    @cached_property
+    def _memories(self) -> dict[tuple[str, str], KeptNotes]:
+        return {}
+
+    @classmethod
+    def offers(cls) -> frozenset[str]:
+        """What cases may need: the features, and the names of what the connector declares."""
+        able = cls.able
+        declared = {
+            "log": able.capture == "log",
+            "deletions": able.sees_deletions,
+            **{name: getattr(able, name) for name in _DECLARED},
+        }
+        return cls.features | {name for name, holds in declared.items() if holds}
+
+    def memory(self, installation: str = "acme", account: str = "crm") -> KeptNotes:
+        """What the engine keeps for the account."""
+        return self._memories.setdefault((installation, account), KeptNotes())
+
+    async def searchable(self) -> None:  # noqa: B027  # most apps find what is there
+        """Returns when what has been written can be found, for apps whose search lags behind."""
+
+    def refusals(self) -> dict[str, Refusal]:
+        """Records of people that the app refuses, by a name of their own."""
+        return {
+            "duplicate": Refusal({"name": "a", "email": "taken@example.com"}, "duplicate", "email"),
+            "missing": Refusal({"name": None, "email": "p50@example.com"}, "missing_required", "name"),
+            "invalid": Refusal({"name": "b", "age": -1}, "invalid_value", "age"),
+        }
 
     # ------------------------------------------------------------ the connector
 
@@ -45,7 +119,8 @@ class Bench(ABC):
 
     def connector(self, *names: str, installation: str = "acme", account: str = "crm") -> Connector:
         """A new instance over these objects, not opened yet."""
-        return self.kind(self.settings(), Context(installation, account, self.uses(*(names or ("people",)))))
+        uses, memory = self.uses(*(names or ("people",))), self.memory(installation, account)
+        return self.kind(self.settings(), Context(installation, account, uses, memory))
 
     # ------------------------------------------------------------ the app, as a person uses it
 
@@ -80,7 +155,11 @@ class Bench(ABC):
         raise NotImplementedError
 
     async def lose_log(self) -> None:
-        """`lose_log`: makes the app forget where the connector's log stands."""
+        """`lose_log`: where the connector's log stands is forgotten: by the app, or by the engine."""
+        raise NotImplementedError
+
+    def unreachable(self) -> Connector:
+        """`unreachable`: a connector whose app is not there."""
         raise NotImplementedError
 
     def holding(self, name: str, record_id: str) -> AbstractAsyncContextManager[None]:
@@ -97,6 +176,10 @@ class Bench(ABC):
 
     def committing(self, name: str, record_id: str, /, **values: Any) -> AbstractAsyncContextManager[None]:
         """`committing`: an edit is in the log but not visible yet; it is visible after the end."""
+        raise NotImplementedError
+
+    def editing(self, name: str, record_id: str, /, **values: Any) -> AbstractAsyncContextManager[None]:
+        """`editing`: a person edits the record right after the connector has looked at it, before it writes."""
         raise NotImplementedError
 
     def cutting(self, *, answered: bool) -> AbstractAsyncContextManager[Connector]:

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from connectors.base import Connector, Write
-from connectors.memory import MemoryConnector, RefusedError, make_app
+from connectors.base import Connector, Context, Write
+from connectors.memory import MemoryConnector, PolledConnector, RefusedError, make_app
 from connectors.memory.table import Row
 from rules.canonical import canonical_decimal
-from rules.catalog import Field, FieldType, Kind, Object, Value
+from rules.catalog import Capabilities, Field, FieldType, Kind, Object, Value
 from tests.connectors.bench import Bench
 
 TEXT = FieldType(Kind.TEXT, native="text")
@@ -70,7 +70,7 @@ class MemoryBench(Bench):
     features = frozenset(
         {
             *("rekey", "toast", "merge", "truncate", "alter", "lose_log", "slot", "holding", "cutting", "trigger"),
-            *("types", "writes"),
+            *("types", "writes", "exclude", "unique", "lengths", "places", "unreachable"),
         }
     )
 
@@ -119,6 +119,9 @@ class MemoryBench(Bench):
     async def lose_log(self) -> None:
         self.app.lose_slots()
 
+    def unreachable(self) -> Connector:
+        return self.kind(self.settings(app="nowhere"), Context("acme", "crm", self.uses("people")))
+
     @asynccontextmanager
     async def holding(self, name: str, record_id: str) -> AsyncIterator[None]:
         self.app.knobs.locked |= {(name, record_id)}
@@ -159,6 +162,22 @@ class MemoryBench(Bench):
     async def noise(self) -> None:
         for number in range(2000):
             self.app.insert("others", label=str(number))
+
+
+class PolledBench(MemoryBench):
+    """Over an app that has nothing but its records: no log, no ledger."""
+
+    able = Capabilities(capture="scan", sees_within=0.05, tokens=False, echoes=False, fenced=False, pairs=False)
+    features = MemoryBench.features - {"rekey", "toast", "truncate", "slot"}
+
+    def __init__(self, name: str, kind: type[Connector] = PolledConnector) -> None:
+        super().__init__(name, kind)
+
+    def settings(self, **more: Any) -> Any:
+        return PolledConnector.Settings.model_validate({"app": self.app.name, "every": 0.05, **more})
+
+    async def lose_log(self) -> None:
+        self.memory().clear()
 
 
 def _refuse(object: str, write: Write) -> RefusedError | None:

@@ -97,7 +97,7 @@ class PostgresBench(Bench):
     features = frozenset(
         {
             *("rekey", "toast", "merge", "truncate", "alter", "lose_log", "slot", "holding", "inserting", "committing"),
-            *("cutting", "trigger", "types", "writes"),
+            *("cutting", "trigger", "types", "writes", "exclude", "unique", "lengths", "places", "unreachable"),
         }
     )
 
@@ -200,6 +200,10 @@ class PostgresBench(Bench):
 
     async def add_field(self, name: str, field: str) -> None:
         await self.run(f"ALTER TABLE {name} ADD COLUMN {field} text")
+
+    def unreachable(self) -> Connector:
+        nowhere = self.kind.Settings.model_validate({"url": "postgresql://nobody@127.0.0.1:1/nothing"})
+        return self.kind(nowhere, Context("acme", "crm", self.uses("people")))
 
     async def lose_log(self) -> None:
         await self.run(

@@ -31,8 +31,8 @@ from connectors.base import (
 )
 from connectors.memory import App, MemoryConnector, RefusedError, forget_app, make_app
 from rules.catalog import Field, FieldType, Kind, Object
-from tests.connectors.contract import CASES
-from tests.connectors.memory_bench import MemoryBench
+from tests.connectors.contract import CASES, cases_for
+from tests.connectors.memory_bench import MemoryBench, PolledBench
 
 FIRMS = Object(
     "firms",
@@ -108,10 +108,7 @@ def update(number: int, id: str, values: dict[str, str], expect: dict[str, str],
     return Write(f"s/l{number}/{sequence}/x", f"l{number}", sequence, WriteOp.UPDATE, id, dict(values), dict(expect))
 
 
-CONTRACT = sorted(name for name, entry in CASES.items() if entry.needs <= MemoryBench.features)
-
-
-@pytest.mark.parametrize("name", CONTRACT)
+@pytest.mark.parametrize("name", cases_for(MemoryBench))
 async def test_it_keeps_the_contract(name: str) -> None:
     bench = MemoryBench("contract")
     try:
@@ -120,9 +117,26 @@ async def test_it_keeps_the_contract(name: str) -> None:
         forget_app("contract")
 
 
+@pytest.mark.parametrize("name", cases_for(PolledBench))
+async def test_one_without_a_log_and_a_ledger_keeps_the_contract_as_it_declares(name: str) -> None:
+    bench = PolledBench("contract")
+    try:
+        await CASES[name].run(bench)
+    finally:
+        forget_app("contract")
+
+
 def test_what_it_does_not_take_part_in_needs_transactions_that_stay_open() -> None:
-    left_out = {need for entry in CASES.values() for need in entry.needs - MemoryBench.features}
-    assert left_out == {"inserting", "committing"}
+    left_out = {need for entry in CASES.values() for need in entry.needs - MemoryBench.offers()}
+    assert left_out == {"inserting", "committing", "editing"}
+
+
+def test_every_case_is_for_one_or_the_other() -> None:
+    assert CASES.keys() == {
+        *cases_for(MemoryBench),
+        *cases_for(PolledBench),
+        *(name for name, entry in CASES.items() if entry.needs & {"inserting", "committing", "editing"}),
+    }
 
 
 def test_it_is_a_connector() -> None:

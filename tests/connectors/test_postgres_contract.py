@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.connectors.conftest import versions_in_full
-from tests.connectors.contract import CASES
+from tests.connectors.contract import CASES, cases_for
 from tests.connectors.postgres_bench import PostgresBench
 
 # What differs between versions: the publication's columns, messages, generated columns, the log's layout.
@@ -22,7 +22,7 @@ QUICK = (
     "three_of_a_hundred_refused_leave_the_others_written",
 )
 FULL = versions_in_full()
-RUNS = [(version, name) for version in FULL for name in CASES]
+RUNS = [(version, name) for version in FULL for name in cases_for(PostgresBench)]
 RUNS += [(18, name) for name in QUICK if 18 not in FULL]
 
 
