@@ -76,7 +76,9 @@ def _request(scope: Scope, content: bytes, headers: dict[str, str]) -> Request:
         else:
             raise RefusedError(415, "UNSUPPORTED_MEDIA_TYPE", f"A body is application/json, not {kind or 'of no type'}")
     given = parse_qs(query, keep_blank_values=True)
-    return Request(scope["method"], url, {}, given, sent, PERSON, f"http://{headers.get('host', '')}")
+    return Request(
+        scope["method"], url, {}, given, sent, PERSON, f"http://{headers.get('host', '')}", "authorization" in headers
+    )
 
 
 async def _content(receive: Receive) -> bytes:

@@ -133,6 +133,8 @@ class Catalog:
         self._pipelines.setdefault(object, {})[definition["id"]] = definition
 
     def _begin(self) -> None:
+        from . import associations  # it needs records, and records need the catalog
+
         self.types, self._properties, self._pipelines, self.unique, self._names = {}, {}, {}, {}, {}
         for kind in standard.TYPES:
             self.add_type(kind, standard.properties(kind))
@@ -146,5 +148,6 @@ class Catalog:
             kept = {key: value for key, value in owner.items() if key not in ("id", "archived")}
             archived = bool(owner.get("archived"))
             self._store.run("INSERT INTO owner VALUES (?, ?, ?)", owner["id"], orjson.dumps(kept).decode(), archived)
+        associations.begin(self._store, standard.TYPES, standard.NAMED_ASSOCIATIONS)
         for code, rate in standard.RATES.items():
             self._store.run("INSERT INTO currency VALUES (?, ?, ?)", code, rate, code == standard.HOME_CURRENCY)

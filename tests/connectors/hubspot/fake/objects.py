@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import orjson
 
-from . import records
+from . import associations, records, tokens
 from .definitions import ObjectType
 from .errors import Json, invalid, not_found
 from .portal import Portal, Request, Response, fields, number
@@ -76,10 +76,9 @@ def listed(portal: Portal, request: Request) -> Response:
 
 def _associated(portal: Portal, request: Request, shown_records: list[Json]) -> None:
     if request.words("associations"):
-        from .associations import add_to
-
         kinds = [portal.catalog.type(word) for word in request.words("associations")]
-        add_to(portal, shown_records, kinds)
+        tokens.need(request.actor, [tokens.for_object(kind, "read") for kind in kinds])
+        associations.add_to(portal, shown_records, portal.catalog.type(request.path["type"]), kinds, 500)
 
 
 def create(portal: Portal, request: Request) -> Response:

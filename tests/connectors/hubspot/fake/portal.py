@@ -47,6 +47,7 @@ class Request(msgspec.Struct, frozen=True):
     body: Any
     actor: Actor
     base: str = ""
+    has_token: bool = False
 
     def word(self, name: str, default: str = "") -> str:
         """A query parameter that comes once at most."""

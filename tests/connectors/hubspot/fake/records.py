@@ -216,6 +216,20 @@ def restore(portal: Portal, row: Row, actor: Actor) -> None:
     journal.emit(portal, "OBJECT", "RESTORE", [row.kind.id], {"objectTypeId": row.kind.id, "objectId": row.id}, actor)
 
 
+def overwrite(portal: Portal, row: Row, values: Mapping[str, str], actor: Actor) -> None:
+    """Sets values unchecked, calculated ones too; unique ones stay unique."""
+    before = row.properties
+    row.properties = {name: value for name, value in {**before, **values}.items() if value}
+    row.updated = max(portal.now(), row.updated)
+    _hold_unique(portal, row, before)
+    text = orjson.dumps(row.properties).decode()
+    portal.store.run("UPDATE record SET properties = ?, updated = ? WHERE id = ?", text, row.updated, row.id)
+    see_in_search(portal, row)
+    remember(portal, row, values, actor)
+    event = {"objectTypeId": row.kind.id, "objectId": row.id, "properties": dict(values)}
+    journal.emit(portal, "OBJECT", "UPDATE", [row.kind.id], event, actor)
+
+
 def touch(portal: Portal, row: Row) -> None:
     """Moves the modified date and nothing else, as a hidden or calculated property does."""
     row.updated = max(portal.now(), row.updated)

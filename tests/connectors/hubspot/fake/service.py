@@ -80,7 +80,11 @@ class Service:
         if rule and rule.kind in faults.ERRORS:
             raise faults.error_of(portal, rule)
         asked = _with(request, path, actor)
-        log.object = portal.catalog.type(path["type"]).id if "type" in path else ""
+        log.object = portal.catalog.type(path["type"]).id if "type" in path else path.get("from", "")
+        if actor.kind == "client" and route.limits != "none":
+            raise RefusedError(
+                403, "USER_DOES_NOT_HAVE_PERMISSIONS", "An app's own token reads the journal and nothing else"
+            )
         if not route.public:
             tokens.need(actor, route.needs(portal, asked))
         with self.transaction():
@@ -160,4 +164,6 @@ class _Undoing:
 
 
 def _with(request: Request, path: dict[str, str], actor: Actor) -> Request:
-    return Request(request.method, request.url, path, request.query, request.body, actor, request.base)
+    return Request(
+        request.method, request.url, path, request.query, request.body, actor, request.base, request.has_token
+    )

@@ -187,6 +187,14 @@ def every_object(kind: ObjectType) -> list[Property]:
     ]
 
 
+def stages_of(kind: ObjectType) -> list[Property]:
+    """The properties for pipeline and stage of a custom object."""
+    return [
+        _property([name, "enumeration", "select", f"ref:{what}"], kind)
+        for name, what in ((kind.pipeline, "PIPELINE"), (kind.stage, "STAGE"))
+    ]
+
+
 def _property(words: list[str], kind: ObjectType) -> Property:
     name, type, field, *rest = words
     options, currency, reference = "", "", ""

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterable
 from urllib.parse import parse_qs
 
+from .checks import missing_scopes
 from .definitions import ObjectType
 from .errors import RefusedError, invalid, not_said
 from .portal import Actor, Portal, Request, Response
@@ -22,6 +23,7 @@ APP = {
     "refresh_token": "fake-refresh-token",
 }
 JOURNAL = "developer.webhooks_journal."
+JOURNAL_SCOPES = ("read", "subscriptions.write")
 _SCHEMAS = ("contacts", "companies", "deals", "tickets", "products", "invoices", "leads", "custom")
 
 
@@ -38,8 +40,7 @@ def all_scopes() -> frozenset[str]:
         "sales-email-read",
         "crm.objects.owners.read",
         "oauth",
-        f"{JOURNAL}read",
-        f"{JOURNAL}subscriptions.write",
+        *(JOURNAL + word for word in JOURNAL_SCOPES),
     }
     return frozenset(objects | schemas | more)
 
@@ -75,8 +76,6 @@ def _unauthorized(category: str, message: str) -> RefusedError:
 
 def need(actor: Actor, needed: Iterable[tuple[str, ...]]) -> None:
     """Every entry is a list of scopes of which one is enough. 403 names what is missing."""
-    from .checks import missing_scopes
-
     if actor.is_person:
         return
     wanted = [*needed, *([("oauth",)] if actor.kind == "oauth" else [])]
