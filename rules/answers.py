@@ -271,11 +271,11 @@ def _refuse(link: Link, flight: Flight, refusal: Refusal) -> None:
 def _wait(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results) -> None:
     """Nothing was written now: it waits for the account, under the number that it had.
 
-    A create keeps its name and content: it may have been done before, by one who ended before he could say so.
+    Unless the app itself put it off it keeps its name and content: it may have been done before, by one who ended before he could say so.
     """
     flight = link.flight
     assert flight is not None
-    if flight.op != "create":
+    if flight.op == "delete" or (flight.op == "update" and answer.outcome == "retry"):
         end_flight(draft, sync, link)
         link.number = flight.number
     link.waits = event.account

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rules.draft import Draft, Place
 from rules.events import Row
-from rules.links import touch
+from rules.links import look_after, touch
 from rules.plan import Sync
 from rules.seats import claims, reference, seat_record, side_image, tell
 from rules.sending import Write, read_token, send
@@ -226,7 +226,8 @@ def carry_on_deletion(draft: Draft, sync: Sync, link_id: str) -> None:
         return
     if sync.propagates_deletes and any(link.gone) and link.merged is None and link.restoring is None:
         link.doomed = link.doomed or not link.refusals  # a counterpart that was edited meanwhile stays
-    touch(draft, sync, link_id, link)
+        draft.doom(sync.name, link_id, confirmed=True)
+    look_after(draft, sync, link_id, link)
 
 
 def deleted_here(draft: Draft, sync: Sync, link_id: str, link: Link, side: int) -> None:

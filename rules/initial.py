@@ -19,7 +19,7 @@ from rules.draft import Draft
 from rules.echoes import doubt
 from rules.entry import judge, make_link
 from rules.events import ReadDone, ReadRequest
-from rules.links import touch
+from rules.links import look_after
 from rules.matching import exclusion
 from rules.plan import Sync
 from rules.records import is_met
@@ -149,7 +149,7 @@ def _compare(draft: Draft, sync: Sync, link_id: str) -> None:
     if state.confirmed:
         carry_on_deletion(draft, sync, link_id)
     else:
-        touch(draft, sync, link_id, link)
+        look_after(draft, sync, link_id, link)
     if None not in link.ids:
         tell(draft, sync, link)
 

@@ -26,6 +26,8 @@ def touch(draft: Draft, sync: Sync, link_id: str, link: Link, committed_at: floa
         link.touched = committed_at
     if link.flight is not None and link.waits is not None:
         _try_again(draft, sync, link_id, link)
+    if link.flight is None and link.restoring is not None and not link.gone[link.restoring]:
+        link.restoring = None  # what was to be restored is there
     if link.flight is not None:
         # What changed while a command is on its way has its own place in the order of commands, for `wait`.
         call_for(draft, sync, link)
@@ -44,12 +46,22 @@ def touch(draft: Draft, sync: Sync, link_id: str, link: Link, committed_at: floa
     draft.save_link(sync.name, link_id, link)
 
 
+def look_after(draft: Draft, sync: Sync, link_id: str, link: Link, committed_at: float = 0.0) -> None:
+    """Brings a link forward; where it lacks a record, at the end of the event, since another may answer to the one that it has and take the place."""
+    if link.flight is None and link.waits is None and (None in link.ids or any(link.gone)):
+        link.touched = link.touched or committed_at
+        draft.save_link(sync.name, link_id, link)
+        draft.bereave(sync.name, link_id)
+    else:
+        touch(draft, sync, link_id, link, committed_at)
+
+
 def _try_again(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
-    """A create that waits for its account goes out as it is, unless what it was made from is gone."""
+    """A command that waits for its account goes out as it is, unless what it was made from, or for, is gone."""
     flight = link.flight
     assert flight is not None
     account = sync.sides[flight.side].account
-    if link.gone[1 - flight.side]:
+    if link.gone[1 - flight.side] or (flight.op == "update" and link.gone[flight.side]):
         end_flight(draft, sync, link)
     elif account in draft.connection.down:
         wait_for(draft, link, account)

@@ -9,7 +9,7 @@ from rules.draft import Draft
 from rules.entry import judge
 from rules.events import Order
 from rules.initial import begin_read, carry_on_reading
-from rules.links import touch
+from rules.links import look_after, touch
 from rules.plan import Sync, compile_connection
 from rules.references import note_codes
 from rules.seats import place_of
@@ -125,12 +125,14 @@ def _renew_link(draft: Draft, sync: Sync, link_id: str, dropped: list[str]) -> N
     link = draft.link(sync.name, link_id)
     if link is None:
         return
+    if link.waits is not None and link.flight is not None and link.flight.op == "update":
+        end_flight(draft, sync, link)  # it follows the rules as they were
     for key in dropped:
         link.bases.pop(key, None)
     if not any(link.gone):
         link.refusals, link.recent = [], {}
     _renew_identifiers(draft, sync, link)
-    touch(draft, sync, link_id, link)
+    look_after(draft, sync, link_id, link)
 
 
 def _renew_identifiers(draft: Draft, sync: Sync, link: Link) -> None:

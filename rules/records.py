@@ -8,7 +8,7 @@ from rules.draft import Draft, Place
 from rules.echoes import adopt
 from rules.entry import judge
 from rules.events import Captured, Row
-from rules.links import touch
+from rules.links import look_after, touch
 from rules.origins import note_changes, of_new, told_late
 from rules.plan import Sync
 from rules.references import note_codes
@@ -155,21 +155,13 @@ def _tell_link(draft: Draft, sync: Sync, side: int, link_id: str, committed_at: 
     other = link.ids[1 - side]
     if other is not None:
         draft.stir(*place_of(sync, 1 - side, other))
-    if link.flight is None and (other is None or link.gone[1 - side]):
-        # With other identifiers another record may answer to it: that is looked for before anything is created.
-        link.touched = link.touched or committed_at
-        draft.save_link(sync.name, link_id, link)
-        draft.bereave(sync.name, link_id)
-    else:
-        touch(draft, sync, link_id, link, committed_at)
+    look_after(draft, sync, link_id, link, committed_at)
 
 
 def _come_back(draft: Draft, sync: Sync, link: Link, side: int) -> None:
     """A record is there: if it was taken for gone, it has come back, and is merged against the old bases."""
     if link.gone[side]:
         link.gone[side], link.merged, link.doomed, link.missed, link.refusals = False, None, False, False, []
-        if link.flight is None:
-            link.restoring = None
         tell(draft, sync, link)
 
 

@@ -158,8 +158,6 @@ def end_flight(draft: Draft, sync: Sync, link: Link) -> None:
     link.flight, link.waits = None, None
     source = link.ids[1 - flight.side]
     if flight.op == "create":
-        if not link.gone[flight.side] and link.ids[flight.side] is not None:
-            link.restoring = None  # what was to be restored has come back meanwhile
         if source is not None:
             draft.stir(*place_of(sync, 1 - flight.side, source))
         if flight.blind:

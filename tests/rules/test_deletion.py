@@ -716,6 +716,21 @@ def test_a_record_that_only_a_write_has_missed_is_restored_when_the_log_has_told
     assert len(world.left.records) == 1
 
 
+def test_a_record_that_comes_back_while_its_counterpart_is_still_being_created_needs_no_restore() -> None:
+    world = people().start()
+    world.right.refuse = lambda command, stored: ("permission", "not now", None)
+    world.left.create(email="1@x.io")
+    world.take("crm")
+    world.left.delete("1")
+    world.take("crm")
+    world.order("restore", into="crm")
+    world.think_all()
+    world.left.revive("1", email="1@x.io")
+    world.take("crm")
+    world.settle()
+    assert world.stands("crm", "1") == ("failing", "permission")
+
+
 def test_a_record_that_comes_back_while_it_waits_to_be_restored_is_not_created() -> None:
     world = linked()
     world.right.delete("1")

@@ -870,3 +870,34 @@ def test_what_a_create_makes_that_was_refused_when_it_came_first_is_not_copied_b
     world.settle()
     assert world.of("crm", "1").sides["shop"].id == "1"
     assert (len(world.left.records), len(world.right.records)) == (1, 1)
+
+
+@pytest.mark.parametrize("direction", ["both", "to shop"])
+def test_an_update_that_was_done_before_the_account_went_down_is_not_taken_for_an_edit(direction: str) -> None:
+    world = linked(people(direction=direction))
+    world.left.edit("1", name="Bob")
+    world.take("crm")
+    order = world.commands.popleft()
+    world.carry_out(order)  # whoever did it ended before he could say so
+    world.right.down = True
+    world.commands.append(order)
+    world.deliver()
+    world.left.edit("1", name="Ann")
+    world.take("crm")
+    world.account("shop", up=True)
+    world.settle()
+    world.clock()
+    assert world.right.records["1"]["full_name"] == world.left.records["1"]["name"] == "Ann"
+
+
+def test_an_update_that_waits_for_its_account_is_forgotten_when_the_rules_no_longer_ask_for_it() -> None:
+    world = linked()
+    world.right.down = True
+    world.left.edit("1", name="Bob")
+    world.settle()
+    world.edit_rules(mapping=[one for one in MAPPING if one["crm"] != "name"])
+    world.account("shop", up=True)
+    world.settle()
+    world.clock()
+    assert world.right.records["1"]["full_name"] == "Ann"
+    assert world.stands("crm", "1") == ("in_sync", None)

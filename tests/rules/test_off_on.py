@@ -201,3 +201,17 @@ def test_resync_reads_both_sides_in_full_again() -> None:
     world.order("resync")
     world.settle()
     assert world.left.records["1"]["phone"] == "unseen"
+
+
+def test_on_again_a_place_that_became_free_meanwhile_is_filled() -> None:
+    world = linked()
+    world.right.delete("2")
+    world.settle()
+    world.turn(on=False)
+    world.left.edit("2", email="1@x.io")
+    world.settle()
+    world.left.delete("1")
+    world.settle()
+    world.turn(on=True)
+    assert world.of("crm", "2").sides["shop"].id == "1"
+    assert world.stands("crm", "2") == ("in_sync", None)
