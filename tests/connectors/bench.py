@@ -178,10 +178,6 @@ class Bench(ABC):
         """`committing`: an edit is in the log but not visible yet; it is visible after the end."""
         raise NotImplementedError
 
-    def editing(self, name: str, record_id: str, /, **values: Any) -> AbstractAsyncContextManager[None]:
-        """`editing`: a person edits the record right after the connector has looked at it, before it writes."""
-        raise NotImplementedError
-
     def cutting(self, *, answered: bool) -> AbstractAsyncContextManager[Connector]:
         """`cutting`: a connector that loses its connection while it commits, after (or before) the app has done it."""
         raise NotImplementedError

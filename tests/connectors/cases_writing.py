@@ -306,13 +306,3 @@ async def our_own_writes_come_by_as_changes(bench: Bench) -> None:
         last = (await log.changes())[-1]
         assert last.values["name"] == "Anna"
         assert last.version.newer_than(edited.record.version)
-
-
-@case("editing", "updatable", "compare_and_set")
-async def an_edit_right_before_the_write_is_noticed(bench: Bench) -> None:
-    record_id = await bench.insert("people", name="Ann", age=1)
-    async with opened(bench.connector()) as connector:
-        async with bench.editing("people", record_id, name="Bob"):
-            result = await one(connector, update("l", record_id, {"name": "Zoe"}, expect={"name": "Ann"}))
-        assert result.outcome is Outcome.CONFLICT, result
-        assert (await bench.rows("people"))[record_id]["name"] == "Bob"

@@ -18,20 +18,24 @@ from connectors.base import (
     Captured,
     Change,
     Connector,
+    ConnectorError,
     Context,
     CursorExpiredError,
     Fence,
     FieldsChanged,
     Heartbeat,
     Marked,
+    Memory,
     Op,
     Outcome,
     Page,
     Record,
+    Remembered,
     Result,
     Truncated,
     Write,
 )
+from rules.catalog import Catalog, Value
 from rules.version import Version
 
 Plant = Callable[[type[Connector]], type[Connector]]
@@ -227,6 +231,67 @@ def _indiscreet(kind: type[Connector]) -> type[Connector]:
     return Twin
 
 
+def _boasting(kind: type[Connector]) -> type[Connector]:
+    """Its catalog declares that it leaves no token."""
+
+    class Twin(kind):  # type: ignore[misc, valid-type]
+        async def discover(self) -> Catalog:
+            found = (await super().discover()).objects.items()
+            return Catalog(
+                {name: evolve(one, capabilities=evolve(one.capabilities, tokens=False)) for name, one in found}
+            )
+
+    return Twin
+
+
+def _raw(kind: type[Connector]) -> type[Connector]:
+    """It does not translate what its library raises."""
+
+    class Twin(kind):  # type: ignore[misc, valid-type]
+        async def open(self) -> None:
+            try:
+                await super().open()
+            except ConnectorError as error:
+                raise OSError(str(error)) from error
+
+    return Twin
+
+
+def _narrow(kind: type[Connector]) -> type[Connector]:
+    """It captures the first object alone."""
+
+    class Twin(kind):  # type: ignore[misc, valid-type]
+        def __init__(self, settings: Any, context: Context) -> None:
+            super().__init__(settings, evolve(context, objects=context.objects[:1]))
+
+    return Twin
+
+
+class _Forgotten:
+    """A memory of which only the cursor is left."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def recall(self) -> Remembered:
+        return Remembered((await self._memory.recall()).cursor)
+
+
+def _amnesiac(kind: type[Connector]) -> type[Connector]:
+    """It takes what it finds at its start for what it has told."""
+
+    class Twin(kind):  # type: ignore[misc, valid-type]
+        def __init__(self, settings: Any, context: Context) -> None:
+            memory = None if context.memory is None else _Forgotten(context.memory)
+            super().__init__(settings, evolve(context, memory=memory))
+
+    return Twin
+
+
+def _filled_ones(record: Record) -> dict[str, Value]:
+    return {name: value for name, value in record.values.items() if value is not None}
+
+
 # ---------------------------------------------------------------- around writes
 
 
@@ -302,6 +367,26 @@ def _unfenced(kind: type[Connector]) -> type[Connector]:
         async def apply(self, name: str, writes: Sequence[Write], fence: Fence | None) -> list[Result]:
             results: list[Result] = await super().apply(name, writes, None)
             return results
+
+    return Twin
+
+
+def _deaf(kind: type[Connector]) -> type[Connector]:
+    """It leaves out of its log what it has written itself."""
+
+    class Twin(kind):  # type: ignore[misc, valid-type]
+        async def apply(self, name: str, writes: Sequence[Write], fence: Fence | None) -> list[Result]:
+            results: list[Result] = await super().apply(name, writes, fence)
+            self.own = {*getattr(self, "own", ()), *(result.id for result in results)}
+            return results
+
+        async def changes(self, cursor: str | None) -> AsyncIterator[Captured]:
+            async with aclosing(super().changes(cursor)) as events:
+                async for event in events:
+                    if isinstance(event, Batch):
+                        own = getattr(self, "own", ())
+                        event = evolve(event, changes=tuple(one for one in event.changes if one.id not in own))
+                    yield event
 
     return Twin
 
@@ -382,7 +467,66 @@ FAULTS: dict[str, tuple[str, Plant]] = {
         write_fault(_forgetful),
     ),
     "refuses all for one": ("three_of_a_hundred_refused_leave_the_others_written", spoils(Outcome.REJECTED)),
-    "cuts long texts": ("an_oversized_value_is_refused_and_a_large_one_survives", write_fault(_cut)),
+    "refuses all updates for one": (
+        "of_updates_that_take_anothers_value_the_others_are_written",
+        spoils(Outcome.REJECTED),
+    ),
+    "cuts texts that are too long": ("an_oversized_value_is_refused", write_fault(_cut)),
+    "cuts long texts": ("a_large_value_survives", write_fault(_cut)),
+    "declares another thing than it is said to do": ("the_catalog_says_what_the_connector_can_do", _boasting),
+    "forgets the version": (
+        "every_image_is_typed_whole_and_newer_than_the_one_before",
+        record_fault(lambda record: evolve(record, version=Version(0))),
+    ),
+    "leaves out empty fields": (
+        "every_image_is_typed_whole_and_newer_than_the_one_before",
+        record_fault(lambda record: evolve(record, values=_filled_ones(record))),
+    ),
+    "reads decimals as numbers": (
+        "every_image_is_typed_whole_and_newer_than_the_one_before",
+        record_fault(lambda record: evolve(record, values={**record.values, "amount": 1.5})),
+    ),
+    "lets errors of its library through": (
+        "an_app_that_is_not_there_is_told_as_an_error_that_says_how_to_recover",
+        _raw,
+    ),
+    "captures only what it captured first": ("an_object_that_is_added_later_is_captured_from_then_on", _narrow),
+    "answers half a batch": (
+        "a_full_batch_is_taken_in_one_call",
+        result_fault(lambda results, _: list(results[: len(results) // 2])),
+    ),
+    "creates again what it has created": ("a_create_sent_again_makes_no_second_record", write_fault(_forgetful)),
+    # Of apps without a log or a ledger.
+    "does not see deletions by scanning": (
+        "what_has_changed_comes_by_in_its_last_state",
+        change_fault(lambda change: None if change.op is Op.DELETE else change),
+    ),
+    "gives all changes one version": (
+        "what_has_changed_comes_by_in_its_last_state",
+        change_fault(lambda change: evolve(change, version=Version(7))),
+    ),
+    "does not note what it has told": (
+        "what_was_there_and_what_was_told_is_not_told_again",
+        log_fault(lambda event: [evolve(event, notes={}) if isinstance(event, Batch) else event]),
+    ),
+    "goes on from what it finds": ("what_changed_while_nobody_looked_is_told", _amnesiac),
+    "takes a beginning for done before it is noted": (
+        "a_beginning_counts_once_all_of_it_is_noted",
+        log_fault(lambda event: [evolve(event, cursor=event.cursor or "1")]),
+    ),
+    "hides its own writes": ("our_own_writes_come_by_as_changes", _deaf),
+    "writes again without looking": (
+        "a_write_sent_again_compares_with_what_it_finds",
+        write_fault(lambda each: evolve(each, expect={})),
+    ),
+    "takes an unknown outcome for none, without a token": (
+        "an_unknown_outcome_is_said_to_be_and_an_identifier_tells",
+        says(Outcome.RETRY, instead_of=Outcome.UNKNOWN),
+    ),
+    "creates a second time, without a token": (
+        "an_unknown_outcome_is_said_to_be_and_an_identifier_tells",
+        write_fault(lambda each: evolve(each, identifiers=())),
+    ),
     "takes a missing record for written": (
         "deletions_and_updates_of_what_is_gone_are_missing",
         says(Outcome.APPLIED, instead_of=Outcome.MISSING),

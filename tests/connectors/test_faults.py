@@ -6,9 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from connectors.memory import PolledConnector, forget_app
 from connectors.postgres import PostgresConnector, slots
-from tests.connectors.contract import CASES
+from tests.connectors.bench import Bench
+from tests.connectors.contract import CASES, cases_for
 from tests.connectors.faults import FAULTS
+from tests.connectors.memory_bench import PolledBench
 from tests.connectors.postgres_bench import PostgresBench
 
 ADDED = "an_object_that_is_added_misses_no_transaction_that_was_open"
@@ -18,13 +21,30 @@ def test_every_case_has_a_fault_that_it_notices() -> None:
     assert {ADDED, *(case for case, _ in FAULTS.values())} == CASES.keys()
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+WITH_A_LOG = [fault for fault, (case, _) in FAULTS.items() if case in cases_for(PostgresBench)]
+WITHOUT = [fault for fault in FAULTS if fault not in WITH_A_LOG]
+
+
+@pytest.mark.parametrize("fault", WITH_A_LOG)
 async def test_the_case_fails_for_a_connector_that(fault: str, new_database: Callable[[int], str]) -> None:
     case, plant = FAULTS[fault]
     bench = PostgresBench(new_database(16), plant(PostgresConnector))
-    bench.patience = 2.0
     await bench.make()
-    # An assertion of the case, and nothing else: a twin that breaks in another way would prove nothing.
+    await fails(case, bench)
+
+
+@pytest.mark.parametrize("fault", WITHOUT)
+async def test_the_case_fails_for_a_connector_without_a_log_that(fault: str) -> None:
+    case, plant = FAULTS[fault]
+    try:
+        await fails(case, PolledBench("faults", plant(PolledConnector)))
+    finally:
+        forget_app("faults")
+
+
+async def fails(case: str, bench: Bench) -> None:
+    """An assertion of the case, and nothing else: a twin that breaks in another way would prove nothing."""
+    bench.patience = 2.0
     with pytest.raises((AssertionError, pytest.fail.Exception)):
         await CASES[case].run(bench)
 

@@ -128,14 +128,14 @@ async def test_one_without_a_log_and_a_ledger_keeps_the_contract_as_it_declares(
 
 def test_what_it_does_not_take_part_in_needs_transactions_that_stay_open() -> None:
     left_out = {need for entry in CASES.values() for need in entry.needs - MemoryBench.offers()}
-    assert left_out == {"inserting", "committing", "editing"}
+    assert left_out == {"inserting", "committing"}
 
 
 def test_every_case_is_for_one_or_the_other() -> None:
     assert CASES.keys() == {
         *cases_for(MemoryBench),
         *cases_for(PolledBench),
-        *(name for name, entry in CASES.items() if entry.needs & {"inserting", "committing", "editing"}),
+        *(name for name, entry in CASES.items() if entry.needs & {"inserting", "committing"}),
     }
 
 
