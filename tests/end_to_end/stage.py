@@ -172,12 +172,10 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What `status`, `records` and `failures` say of a sync; they agree with each other."""
+class Records:
+    """What `records` says of a sync."""
 
-    status: Row
     records: list[Row]
-    failures: list[Row]
 
     def of(self, account: str, record: Any) -> Row:
         """The one row of a record."""
@@ -185,12 +183,29 @@ class Seen:
         return found
 
     def stands(self, account: str, record: Any) -> tuple[str, str | None]:
-        """The record's status and category; a failing one is among the failures with a remedy, and nothing else is."""
+        """The record's status and category."""
         row = self.of(account, record)
-        failing = [each for group in self.failures for each in group["records"] if each == row]
-        assert bool(failing) == (row["status"] == "failing")
-        assert bool(row["remedy"]) or row["status"] != "failing"
         return row["status"], row["category"]
+
+    def has(self, account: str, record: Any) -> bool:
+        """Whether the record is known to the sync."""
+        return any(row[account] is not None and row[account]["id"] == str(record) for row in self.records)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen(Records):
+    """What `status`, `records` and `failures` say of a sync. They must agree with each other."""
+
+    status: Row
+    failures: list[Row]
+
+    def __post_init__(self) -> None:
+        counts = Counter(row["status"] for row in self.records)
+        assert counts == +Counter({one: self.status[one] for one in ("in_sync", "failing", "excluded", "pending")})
+        failing = [row for group in self.failures for row in group["records"]]
+        assert sorted(map(str, failing)) == sorted(str(row) for row in self.records if row["status"] == "failing")
+        assert [group["count"] for group in self.failures] == [len(group["records"]) for group in self.failures]
+        assert all(row["message"] and row["remedy"] for row in failing), "each has its reason and a remedy"
 
 
 class Held:
@@ -223,20 +238,19 @@ class Stage:
         """`tandem wait`."""
         self.engine.wait(*syncs)
 
+    def records(self, sync: str) -> Records:
+        """What `records` says of a sync when all is carried through."""
+        self.engine.wait(sync)
+        return Records(self.engine.records(sync))
+
     def see(self, sync: str) -> Seen:
-        """What is said of a sync when all is carried through; the three views must say the same."""
+        """What is said of a sync when all is carried through, from all sides."""
         self.engine.wait(sync)
         with ThreadPoolExecutor(3) as pool:
             status = pool.submit(self.engine.status, sync)
             records = pool.submit(self.engine.records, sync)
             failures = pool.submit(self.engine.json, "failures", sync)
-        seen = Seen(status.result(), records.result(), failures.result()["failures"])
-        counts = Counter(row["status"] for row in seen.records)
-        assert counts == Counter(
-            {one: n for one in ("in_sync", "failing", "excluded", "pending") if (n := seen.status[one])}
-        )
-        assert sum(group["count"] for group in seen.failures) == counts["failing"]
-        return seen
+        return Seen(records.result(), status.result(), failures.result()["failures"])
 
     def conflicts(self, sync: str, key: str, since: str = "10m") -> list[Row]:
         """The fields of a record about which both sides said something else, as the history tells: with the value that lost."""

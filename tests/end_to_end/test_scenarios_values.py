@@ -45,7 +45,7 @@ def test_app_reformats_the_phone_number(stage: Stage) -> None:
     # An edit of something else takes no number along, in either form.
     stage.shop.run("UPDATE customers SET surname = 'Form' WHERE customer_no = %s", theirs)
     stage.crosses("crm", "SELECT last_name FROM contacts WHERE id = %s", ours, to="Form")
-    seen = stage.see("contacts")
+    seen = stage.records("contacts")
     assert stage.crm.value(PHONE, ours) == "+34600333444"
     assert [(one.op, one.account, one.changed.get("phone")) for one in stage.writes(mark, "contacts")] == [
         ("update", "crm", None)
@@ -119,7 +119,7 @@ def test_default_sides_value_cleared(stage: Stage) -> None:
     # Alone, with `empty: keep`: nothing is cleared on the other side, and what is edited there fills the gap.
     mark = stage.mark()
     stage.crm.run("UPDATE contacts SET phone = NULL WHERE id = %s", ours)
-    assert stage.see("contacts").stands("crm", ours) == ("in_sync", None)
+    assert stage.records("contacts").stands("crm", ours) == ("in_sync", None)
     assert (stage.crm.value(PHONE, ours), stage.shop.value(TEL, theirs)) == (None, "1")
     assert stage.writes(mark, "contacts", "customers") == []
     stage.shop.run("UPDATE customers SET tel = '2' WHERE customer_no = %s", theirs)
@@ -132,7 +132,7 @@ def test_default_sides_value_cleared(stage: Stage) -> None:
             held.reached()
             stage.crm.run(f"UPDATE contacts SET {field} = NULL WHERE id = %s", ours)
         stage.crosses("crm", f"SELECT {field} FROM contacts WHERE id = %s", ours, to="edited")
-    seen = stage.see("contacts")
+    seen = stage.records("contacts")
     assert seen.stands("crm", ours) == ("in_sync", None)
     assert stage.shop.run("SELECT tel, surname FROM customers WHERE customer_no = %s", theirs) == [
         {"tel": "edited", "surname": "edited"}
