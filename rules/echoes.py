@@ -187,5 +187,7 @@ def settle_bases(draft: Draft, sync: Sync, link: Link, flight: Flight, stored: V
                 link.unsure = {**link.unsure, mapping.key: (side, flight.sequence, written)}
             else:
                 link.unsure.pop(mapping.key, None)
+        elif field in flight.values and flight.op == "update":
+            link.bases.pop(mapping.key, None)  # it came from a record that is no longer there: merged as at linking
     if link.unsure and flight.number <= draft.sync(sync.name).logged.get(own.account, -1):
         doubt(sync, link, own.account)

@@ -24,6 +24,8 @@ def touch(draft: Draft, sync: Sync, link_id: str, link: Link, committed_at: floa
     """Brings a link forward: merges its records as they are known now and sends what differs, or shows why not."""
     if committed_at and not link.touched:
         link.touched = committed_at
+    if link.waits is not None and any(link.gone):
+        draft.bereave(sync.name, link_id)  # its place could not be filled while it waited
     if link.flight is not None and link.waits is not None:
         _try_again(draft, sync, link_id, link)
     if link.flight is None and link.restoring is not None and not link.gone[link.restoring]:

@@ -232,6 +232,23 @@ def test_a_record_that_was_kept_out_takes_the_place_also_when_a_command_was_on_i
     assert world.right.records["2"]["tel"] == "1"
 
 
+def test_a_record_that_was_kept_out_takes_the_place_also_when_the_command_waited_for_the_account() -> None:
+    world = linked(people(direction="to shop"))
+    world.right.create(mail="1@x.io", full_name="twin")
+    world.settle()
+    world.left.edit("1", name="New")
+    world.take("crm")
+    world.right.delete("1")
+    world.take("shop")
+    world.right.down = True
+    world.settle()
+    world.account("shop", up=True)
+    world.settle()
+    world.clock()
+    assert world.of("crm", "1").sides["shop"].id == "2"
+    assert world.right.records["2"]["full_name"] == "New"
+
+
 @pytest.mark.parametrize("order", ["oldest", "youngest"])
 def test_a_record_that_was_kept_out_takes_the_place_of_a_twin_that_is_deleted(order: str) -> None:
     world = people(direction="to shop")
@@ -1112,6 +1129,20 @@ def test_a_loser_without_a_link_is_forgotten() -> None:
     world.left.merge("2", "1")
     world.settle()
     assert len(world.rows()) == 1
+
+
+def test_what_was_on_its_way_from_the_loser_is_followed_by_what_the_survivor_holds() -> None:
+    world = people(direction="to crm", default="shop")
+    world.right.create(mail="1@x.io", tel="2")
+    world.right.create(full_name="survivor", tel="2")
+    world.start()
+    world.right.edit("1", tel="3")
+    world.take("shop")
+    world.right.merge("1", "2")
+    world.take("shop")
+    world.settle()
+    assert world.stands("crm", "1") == ("in_sync", None)
+    assert world.left.records["1"]["phone"] == "2"
 
 
 def test_what_is_on_its_way_to_the_loser_does_not_bring_it_back() -> None:
