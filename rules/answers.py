@@ -376,7 +376,9 @@ def _unknown(draft: Draft, sync: Sync, answer: Answer, link: Link) -> None:
 
 def cannot_be_found(sync: Sync, flight: Flight) -> bool:
     """Whether a create leaves no token and no identifier: sent again blindly it might be done twice."""
-    return flight.blind > 0 and not any(sync.normalised(flight.side, flight.values))
+    if flight.blind == 0 or sync.sides[flight.side].object.capabilities.tokens:
+        return False
+    return not any(sync.normalised(flight.side, flight.values))
 
 
 def show_lost(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:

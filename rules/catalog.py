@@ -79,14 +79,14 @@ class Capabilities(msgspec.Struct, frozen=True, omit_defaults=True):
     suite of the connectors tests it as declared.
     """
 
-    capture: str = "log"  # log (each change, in order) | token | watermark | scan (the last state; what lay between is not seen)
+    capture: str = "log"  # log: each change, in order; token, watermark, scan: the last state, not what lay between
     sees_within: float = 0.0  # seconds until a change has come by; 0: as soon as it is committed
     sees_deletions: bool = True
     deletions_within: float = 0.0  # the same for deletions, where they are found by another way; 0: as other changes
     whole: bool = True  # each image holds every field; False: those that syncs name, and perhaps others
     ordered: bool = True  # versions tell which of two images is the newer, whichever way they came
     compare_and_set: bool = True  # False: read, compared, then written: an edit in between may be overwritten
-    tokens: bool = True  # a create leaves its token with the record, so that one sent again makes no second (ledger, external id)
+    tokens: bool = True  # a create leaves its token (ledger, external id): sent again, it makes no second record
     echoes: bool = True  # each write of ours comes by in the log with its token; False: it is recognised by its content
     fenced: bool = True  # fences and sequences are kept in the account: what was written before is not written again
     pairs: bool = True  # the account remembers whose counterpart a record is
@@ -95,6 +95,11 @@ class Capabilities(msgspec.Struct, frozen=True, omit_defaults=True):
     deletable: bool = True
     batch_size: int = 500
     limits: tuple[str, ...] = ()  # rate limits, in words for people; the connector itself keeps them
+
+    @property
+    def tells_ours(self) -> bool:
+        """Whether a change that comes by says that it is a write of ours."""
+        return self.tokens and self.echoes
 
 
 class Object(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -183,7 +183,7 @@ def settle_bases(draft: Draft, sync: Sync, link: Link, flight: Flight, stored: V
         if field in flight.values and source_field in flight.sources:
             source, target, written = flight.sources[source_field], stored.get(field), flight.values[field]
             link.bases[mapping.key] = (target, source) if side == 0 else (source, target)
-            if target != written and own.object.capabilities.tokens and not sure:
+            if target != written and own.object.capabilities.tells_ours and not sure:
                 link.unsure = {**link.unsure, mapping.key: (side, flight.sequence, written)}
             else:
                 link.unsure.pop(mapping.key, None)

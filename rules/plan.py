@@ -18,6 +18,7 @@ import msgspec
 
 from rules.catalog import Field, FieldType, Kind, Object, Value, split_id
 from rules.config import MappingConfig, Policy, SyncConfig
+from rules.fields import named_fields
 from rules.filters import compile_filters
 from rules.identifiers import normalise, same_identifier
 from rules.values import Conversion, conversion, fits
@@ -363,13 +364,16 @@ def _compile_side(config: SyncConfig, number: int, own: Object, mappings: tuple[
         if entry.enabled and entry.is_constant and (entry.a if number == 0 else entry.b) is not None
     }
     wanted = {mapping.fields[number] for mapping in mappings if mapping.required}
+    named = None if own.capabilities.whole else named_fields(config, account)
     return Side(
         account=account,
         object=own,
         enters=compile_filters(config.filters.get(account, ()), types),
         mapped=tuple(dict.fromkeys(mapping.fields[number] for mapping in mappings)),
         shown=_picker(tuple(dict.fromkeys(mapping.fields[number] for mapping in mappings))),
-        whole=tuple(field.name for field in own.fields if not field.read_only),
+        whole=tuple(
+            field.name for field in own.fields if not field.read_only and (named is None or field.name in named)
+        ),
         identifiers=tuple((mapping.fields[number], mapping.identifier) for mapping in mappings if mapping.identifier),
         required=tuple(
             field.name for field in own.fields if (field.required or field.name in wanted) and not field.read_only

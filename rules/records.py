@@ -116,7 +116,7 @@ def store(
         _note_pairs(draft, uses)
     if not image.age:
         image.age = uses[0][0].sides[uses[0][1]].age(place[2], values)
-    blind = not uses[0][0].sides[uses[0][1]].object.capabilities.tokens
+    blind = not uses[0][0].sides[uses[0][1]].object.capabilities.tells_ours
     uses = _knowing(draft, uses, place[0], image, version, reading)
     for sync, side in uses:
         seat = image.seats.get(sync.name)

@@ -73,7 +73,7 @@ def send(draft: Draft, sync: Sync, link_id: str, link: Link, write: Write) -> bo
         return False
     link.number, link.sequence = 0, link.sequence + 1
     token = f"{sync.name}/{link_id}/{link.birth}/{link.sequence}/{digest_of(write, link.ids[write.side])}"
-    blind = write.op == "create" and not target.object.capabilities.tokens
+    blind = write.op == "create" and not target.object.capabilities.tells_ours
     link.flight = Flight(
         number,
         write.side,

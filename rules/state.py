@@ -84,7 +84,7 @@ class Flight(msgspec.Struct, array_like=True):
     sources: Values
     sent: float
     committed_at: float = 0.0
-    blind: int = 0  # the offset at which it was sent, of a create that leaves no token
+    blind: int = 0  # the offset at which it was sent, of a create whose token does not come by with what it makes
 
 
 class Refusal(msgspec.Struct, array_like=True):

@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from rules.events import Answer, Results
-from tests.rules.world import CUSTOMERS, PEOPLE, SYNC, WITHOUT_IDENTIFIER, App, World, people, without_tokens
+from tests.rules.world import (
+    CUSTOMERS,
+    PEOPLE,
+    SYNC,
+    WITHOUT_IDENTIFIER,
+    App,
+    World,
+    people,
+    without_echoes,
+    without_tokens,
+)
 
 
 def deals() -> World:
@@ -144,3 +154,50 @@ def test_a_create_that_an_identifier_can_find_again_is_sent_again() -> None:
     world.clock(301)
     assert len(world.right.records) == 1
     assert world.stands("crm", "1") == ("in_sync", None)
+
+
+def hidden_deals() -> World:
+    """The same between accounts that keep the token of a create, but do not show it with the changes that come by."""
+    return World(
+        App("crm", without_echoes(PEOPLE)),
+        App("shop", without_echoes(CUSTOMERS)),
+        syncs={"people": {**SYNC, **WITHOUT_IDENTIFIER}},
+    )
+
+
+def test_a_token_that_does_not_come_by_tells_nobody_whose_a_new_record_is() -> None:
+    world = hidden_deals().start()
+    world.left.create(name="Deal")
+    world.take("crm")
+    world.deliver()
+    answer = world.inbox.popleft()
+    world.take("shop")
+    assert world.stands("shop", "1") == ("pending", None), "it may be what the create on its way has made"
+    world.inbox.append(answer)
+    world.settle()
+    assert (len(world.left.records), len(world.right.records)) == (1, 1)
+    assert len(world.rows()) == 1
+
+
+def test_a_create_whose_token_is_kept_is_sent_again_though_nothing_else_would_find_it() -> None:
+    world = hidden_deals().start()
+    world.left.create(name="Deal")
+    world.take("crm")
+    (command,) = world.commands.popleft().commands
+    world.inbox.append(Results("shop", "customers", (Answer(command.sync, command.link, command.sequence, "unknown"),)))
+    world.settle()
+    world.clock(301)
+    world.settle()
+    assert world.stands("crm", "1") == ("in_sync", None)
+    assert len(world.right.records) == 1
+
+
+def test_a_stored_form_is_the_base_at_once_where_no_token_will_ever_make_it_sure() -> None:
+    world = hidden_deals().start()
+    world.right.stored_form = lambda values: {field: str(value).strip() for field, value in values.items()}
+    world.left.create(name=" Deal ")
+    world.settle()
+    world.lose_log("shop")
+    world.settle()
+    assert [one["full_name"] for one in world.right.records.values()] == ["Deal"]
+    assert [one["name"] for one in world.left.records.values()] == [" Deal "]

@@ -121,7 +121,7 @@ class App:
         self.journal.tick += 1
         version = Version(self.journal.tick)
         values = dict(self.records.get(record_id, {})) if op == "upsert" else {}
-        told = token if self.object.capabilities.tokens else None
+        told = token if self.object.capabilities.tells_ours else None
         row = Row(record_id, values, version, op, old_id, into, told, float(self.journal.tick))
         self.journal.rows.append((self.object.name, row))
         return version
@@ -554,3 +554,8 @@ def compiled(left: Object = PEOPLE, right: Object = CUSTOMERS, **changes: Any) -
     catalogs = {"crm": {left.name: left}, "shop": {right.name: right}}
     (document,) = connection_documents({"syncs": {"people": sync}}, catalogs).values()
     return compile_connection(json.dumps(document)).syncs["people"]
+
+
+def without_echoes(object: Object) -> Object:
+    """An object of a connector whose creates leave a token, though changes that come by do not show it."""
+    return msgspec.structs.replace(object, capabilities=Capabilities(echoes=False))
