@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -96,7 +96,20 @@ def fake(running_fake: Fake) -> Fake:
 
 
 @pytest.fixture
-def api(fake: Fake) -> Iterator[Api]:
-    api = Api(fake.url)
-    yield api
-    api.client.close()
+def calling(fake: Fake) -> Iterator[Callable[[str], Api]]:
+    """Makes callers by their token."""
+    made: list[Api] = []
+
+    def caller(token: str) -> Api:
+        made.append(Api(fake.url, token))
+        return made[-1]
+
+    yield caller
+    for api in made:
+        api.client.close()
+
+
+@pytest.fixture
+def api(calling: Callable[[str], Api]) -> Api:
+    """A caller with the service key, which has all scopes."""
+    return calling(Fake.token)

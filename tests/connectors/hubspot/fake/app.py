@@ -35,7 +35,7 @@ class App:
         if scope["type"] != "http":
             raise RuntimeError(f"The fake speaks HTTP, not {scope['type']}")
         content = await _content(receive)
-        if not scope["path"].startswith("/fake"):
+        if not scope["path"].startswith("/fake/"):
             await self._delay()
         response = self._response(scope, content)
         if response.status == CUT:
@@ -49,7 +49,7 @@ class App:
             request = _request(scope, content, headers)
         except RefusedError as error:
             return Response(error.status, body(error))
-        if scope["path"].startswith("/fake"):
+        if scope["path"].startswith("/fake/"):
             return self._admin.answer(request, headers)
         return self.service.api(request, headers.get("authorization", ""))
 

@@ -15,7 +15,7 @@ from .portal import Portal, Request, Response, fields
 from .times import iso
 
 BATCH_MOST = 100
-FILES = "/fake-storage"
+FILES = "/storage/journal"
 _KEY = b"the fake's own; it protects nothing"
 
 

@@ -71,8 +71,7 @@ class Fake:
         assert self._process.stdout is not None
         line = self._process.stdout.readline().decode().strip()
         if not line.startswith("http://"):
-            self._process.kill()
-            self._process.wait()
+            self.kill()
             raise FakeError(f"The fake did not start; it said: {line or 'nothing'}")
         self.port = int(line.rpartition(":")[2])
         self._knobs = {}

@@ -64,12 +64,11 @@ class Service:
         with portal.store.transaction():
             portal.settle()
             rule = faults.met(portal, request.method, request.url)
-        if rule:
-            log.fault = rule.kind
+        log.fault = rule.kind if rule else ""
+        route, path = self._route(request)
+        log.route, log.object = f"{route.method} {route.template}", self._object(path)
         if rule and rule.kind == "cut_before":
             return Response(CUT)
-        route, path = self._route(request)
-        log.route = f"{route.method} {route.template}"
         actor = PERSON if route.public else tokens.actor_of(portal, authorization)
         log.app = actor.app
         if len(request.url) > portal.knobs.url_cap:
@@ -80,7 +79,6 @@ class Service:
         if rule and rule.kind in faults.ERRORS:
             raise faults.error_of(portal, rule)
         asked = _with(request, path, actor)
-        log.object = portal.catalog.type(path["type"]).id if "type" in path else path.get("from", "")
         if actor.kind == "client" and route.limits != "none":
             raise RefusedError(
                 403, "USER_DOES_NOT_HAVE_PERMISSIONS", "An app's own token reads the journal and nothing else"
@@ -115,6 +113,13 @@ class Service:
         if version and version not in allowed and not (found[0].public and version == "v1"):
             raise not_found(f"This fake serves version {', '.join(allowed)} of the API, not {version}")
         return found
+
+    def _object(self, path: dict[str, str]) -> str:
+        """The id of the type in a path, for the log; empty if there is none."""
+        try:
+            return self.portal.catalog.type(path.get("type", path.get("from", ""))).id
+        except RefusedError:
+            return ""
 
     def _refused(self, error: RefusedError, log: Log) -> Response:
         form = self.portal.knobs.error_bodies
