@@ -68,7 +68,13 @@ class HubSpotBench(Bench):
     def token_property(self) -> None:
         """The unique property, as an earlier run has left it."""
         self.type_id = str(self.fake.ui("GET", "/crm-object-schemas/2026-09/schemas")["results"][0]["objectTypeId"])
-        given = {"objectType": "people", "name": "tandem_sync_id", "type": "string", "fieldType": "text", "unique": True}
+        given = {
+            "objectType": "people",
+            "name": "tandem_sync_id",
+            "type": "string",
+            "fieldType": "text",
+            "unique": True,
+        }
         self.fake.admin("POST", "properties", given)
 
     def settings(self, **more: Any) -> Any:
@@ -111,7 +117,9 @@ class HubSpotBench(Bench):
     async def fill(self, name: str, count: int) -> list[str]:
         ids: list[str] = []
         for start in range(0, count, 100):
-            rows = [{"name": f"p{n}", "email": f"p{n}@example.com"} for n in range(start + 1, min(count, start + 100) + 1)]
+            rows = [
+                {"name": f"p{n}", "email": f"p{n}@example.com"} for n in range(start + 1, min(count, start + 100) + 1)
+            ]
             body = {"inputs": [{"properties": row} for row in rows]}
             ids += [str(one["id"]) for one in (await self._ui("POST", "/batch/create", body))["results"]]
         return sorted(ids, key=int)

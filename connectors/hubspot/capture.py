@@ -1,0 +1,354 @@
+"""The change log of an account that has none: rounds of looking, in one order, with a place that survives.
+
+Responsible for when which round is made, for marks, for the portal that was synced with, and for what is noted with what is told. How each kind of
+round finds something is in `finding`. Must not know Kafka.
+
+A round's changes come with the notes of what has been told; its end comes with the cursor. A crash in between finds the same again, and knows by the
+notes what was told. `Heartbeat`s without notes say that nothing has happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing, suppress
+from typing import Final
+
+import msgspec
+
+from connectors.base import (
+    Batch,
+    Captured,
+    Context,
+    CursorExpiredError,
+    FatalError,
+    FieldsChanged,
+    Heartbeat,
+    Marked,
+    Remembered,
+)
+from connectors.hubspot.client import Client
+from connectors.hubspot.definitions import Definitions
+from connectors.hubspot.finding import Finder
+from connectors.hubspot.known import Known, Told
+from connectors.hubspot.mapping import Shape
+from connectors.hubspot.reading import Reader
+from connectors.hubspot.settings import HubSpotSettings
+from connectors.hubspot.standard import API
+from connectors.hubspot.windows import Place, after, intervals, next_window, sweep_pays
+
+NOTED_EVERY = 600.0  # seconds after which the place is noted though nothing has happened
+LONG_AGO = 1e9
+DEFINED_EVERY = 60.0  # seconds between two looks at the definitions
+SCANNED = "t\tscan"  # the note of when all ids were scanned last
+KINDS: Final = ("search", "associations", "archived", "scan")
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """Up to when all has been told, in the account's milliseconds, and which account that was."""
+
+    portal: str
+    at: int
+
+    def __str__(self) -> str:
+        return f"{self.portal}/{self.at}"
+
+
+def cursor_of(text: str) -> Cursor:
+    """The cursor that a text stands for."""
+    portal, _, at = text.partition("/")
+    if not at.isdigit():
+        raise CursorExpiredError(f"{text!r} is no place in an account of HubSpot")
+    return Cursor(portal, int(at))
+
+
+class Capture:
+    """The stream of one account."""
+
+    def __init__(
+        self, client: Client, definitions: Definitions, reader: Reader, context: Context, settings: HubSpotSettings
+    ) -> None:
+        self._client, self._definitions, self._reader = client, definitions, reader
+        self._context, self._settings = context, settings
+        self._marks: list[tuple[str, int]] = []  # with the account's time at which each was set
+        self._woken = asyncio.Event()
+        self._finders: list[Finder] = []
+        self._journal: Callable[[], AsyncIterator[tuple[Finder, list[str]]]] | None = None
+        self._cursor = Cursor("", 0)
+        self._noted_at = 0.0
+        self._moved = False  # something was told since the place was noted
+
+    # ---------------------------------------------------------------- the place
+
+    async def recall(self) -> Remembered:
+        """What the engine keeps for us."""
+        if self._context.memory is None:
+            return Remembered()
+        return await self._context.memory.recall()
+
+    async def portal(self) -> str:
+        """Which account the token belongs to."""
+        shared = self._client.shared
+        if shared.portal is None:
+            body = (await self._client.get(f"/account-info/{API}/details", "asking for the account's details")).body
+            shared.portal, shared.zone = str(body.get("portalId")), str(body.get("timeZone") or "UTC")
+        return shared.portal
+
+    async def same_portal(self, cursor: str) -> None:
+        """Raises `FatalError` where the token leads to another account than the one that was synced with."""
+        self._client.shared.portal = None
+        portal, known = await self.portal(), cursor_of(cursor).portal
+        if portal != known:
+            raise FatalError(
+                f"the token belongs to portal {portal}, but this account was synced with portal {known}",
+                f"give it a token of portal {known}, or name portal {portal} as an account of its own",
+            )
+
+    async def ready(self) -> str:
+        """The cursor to start from; empty where something has to be noted first."""
+        remembered = await self.recall()
+        if remembered.cursor is not None:
+            await self.same_portal(remembered.cursor)
+        for use in self._context.objects:
+            shape = await self._definitions.shape(use.name)
+            known = Known(use.name, self._definitions.fields(shape).relations)
+            known.recall(remembered.notes)
+            if not known.ready:
+                return ""
+        return remembered.cursor or ""
+
+    def mark(self, mark: str) -> None:
+        """Comes by when everything has been looked at that was there now."""
+        self._marks.append((mark, self._client.now()))
+        self._woken.set()
+
+    # ---------------------------------------------------------------- the stream
+
+    async def run(self, cursor: str | None) -> AsyncIterator[Captured]:
+        """Without end."""
+        remembered = await self.recall()
+        at = cursor or remembered.cursor
+        if at:
+            await self.same_portal(at)
+            self._cursor = cursor_of(at)
+        else:
+            self._cursor = Cursor(await self.portal(), self._client.now())
+        await self._set_up(remembered)
+        async for item in self._baselines(anew=not at):
+            yield item
+        scanned = remembered.notes.get(SCANNED, "")
+        age = (self._client.now() - int(scanned)) / 1000 if scanned else 0.0
+        rounds = Rounds(self._finders, self._settings, self._client, age)
+        while True:
+            kind = rounds.due(marked=bool(self._marks))
+            if kind is None:
+                self._woken.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(rounds.wait()):
+                        await self._woken.wait()
+                continue
+            async with aclosing(self._round(kind, rounds)) as items:  # type: ignore[type-var]
+                async for item in items:
+                    yield item
+            self._report()
+
+    async def _set_up(self, remembered: Remembered) -> None:
+        self._finders = []
+        for use in self._context.objects:
+            shape = await self._definitions.shape(use.name)
+            fields = self._definitions.fields(shape)
+            known = Known(use.name, fields.relations)
+            known.recall(remembered.notes)
+            finder = Finder(self._reader, self._definitions, known, shape, fields)
+            finder.place = Place(self._cursor.at, self._cursor.at)
+            self._finders.append(finder)
+
+    async def _baselines(self, *, anew: bool) -> AsyncIterator[Captured]:
+        """Notes what there is of each object that is new to us; the last item carries the cursor."""
+        missing = [finder for finder in self._finders if not finder.known.ready]
+        began = self._client.now()
+        for finder in missing:
+            async for told in finder.baseline():
+                for item in _items(finder.known.object, told, ""):
+                    yield item
+            if anew:
+                finder.place = Place(began, began)
+            yield Heartbeat("", time.time(), finder.known.note_ready())
+        if missing or anew:
+            self._cursor = Cursor(self._cursor.portal, min((one.place.deep for one in self._finders), default=began))
+            self._noted_at = time.monotonic()
+            yield Heartbeat(str(self._cursor), time.time(), {})
+
+    # ---------------------------------------------------------------- rounds
+
+    async def _round(self, kind: str, rounds: Rounds) -> AsyncIterator[Captured]:
+        if kind == "marks":
+            async for item in self._reach_marks(rounds):
+                yield item
+            return
+        began = self._client.now()
+        for finder in self._finders:
+            async for told in self._looks(kind, finder):
+                for item in self._told(finder.known.object, told):
+                    yield item
+            if kind == "search":
+                async for changed in self._definition(finder, rounds):
+                    yield changed
+        rounds.done(kind, began)
+        if kind == "scan":
+            yield Heartbeat("", time.time(), {SCANNED: str(began)})
+        if kind == "search":
+            for marked in self._passed(rounds):
+                yield marked
+            yield self._beat()
+
+    async def _looks(self, kind: str, finder: Finder) -> AsyncIterator[Told]:
+        if kind == "search":
+            window = next_window(finder.place, self._client.now(), int(self._settings.index_lag * 1000))
+            async for told in finder.search(window):
+                yield told
+            finder.place = after(finder.place, window, finder.pages)
+            return
+        if kind == "associations":
+            if finder.fields.relations:
+                async for told in finder.associations(self._client.shared.take_related(finder.shape.type_id)):
+                    yield told
+            return
+        async for told in finder.archived() if kind == "archived" else finder.scan():
+            yield told
+
+    async def _reach_marks(self, rounds: Rounds) -> AsyncIterator[Captured]:
+        """Looks at everything, as all that was there when the marks were set is then told; a search in time for what else happens goes in between."""
+        marks, self._marks = self._marks, []
+        for kind in ("archived", "scan", "associations"):
+            began = self._client.now()
+            for finder in self._finders:
+                async for told in self._looks(kind, finder):
+                    for item in self._told(finder.known.object, told):
+                        yield item
+                    if rounds.due(marked=False) == "search":
+                        async with aclosing(self._round("search", rounds)) as items:  # type: ignore[type-var]
+                            async for item in items:
+                                yield item
+            rounds.done(kind, began)
+        for mark, _ in marks:
+            yield Marked(mark, "")
+        yield self._beat()
+
+    def _passed(self, rounds: Rounds) -> list[Captured]:
+        """The marks behind which everything has come by, by waiting for the index."""
+        if not self._marks or rounds.sweep_pays():
+            return []
+        lag = int(self._settings.index_lag * 1000)
+        seen = [rounds.began["search"] - lag, rounds.began["archived"]]
+        if any(finder.fields.relations for finder in self._finders):
+            seen.append(rounds.began["associations"])
+        passed = [mark for mark, at in self._marks if at < min(seen)]
+        self._marks = [one for one in self._marks if one[0] not in passed]
+        return [Marked(mark, "") for mark in passed]
+
+    async def _definition(self, finder: Finder, rounds: Rounds) -> AsyncIterator[Captured]:
+        """The object's fields, where they have changed since they were looked at."""
+        if not rounds.definitions_due(finder.known.object):
+            return
+        before = _native(finder.shape)
+        await finder.renew()
+        if _native(finder.shape) != before:
+            yield FieldsChanged(finder.known.object, _native(finder.shape), "")
+
+    # ---------------------------------------------------------------- items
+
+    def _told(self, object: str, told: Told) -> Sequence[Captured]:
+        items = _items(object, told, str(self._cursor))
+        self._moved = self._moved or bool(items)
+        return items
+
+    def _beat(self) -> Heartbeat:
+        """The end of a search round: the place is noted where something was told, and now and then."""
+        if not (self._moved or time.monotonic() - self._noted_at > NOTED_EVERY):
+            return Heartbeat("", time.time())
+        self._moved, self._noted_at = False, time.monotonic()
+        self._cursor = Cursor(
+            self._cursor.portal, min((one.place.deep for one in self._finders), default=self._client.now())
+        )
+        return Heartbeat(str(self._cursor), time.time(), {})
+
+    def _report(self) -> None:
+        """What of the account's limits is used."""
+        limiter, gauge = self._client.shared.limiter, self._context.gauge
+        gauge("day", limiter.daily - limiter.remaining, limiter.remaining)
+        used = limiter.burst.used(time.monotonic())
+        gauge("ten_seconds", used, limiter.burst.limit - used)
+        searches = limiter.search.used(time.monotonic())
+        gauge("searches", searches, limiter.search.limit - searches)
+
+
+class Rounds:
+    """Which round is due when."""
+
+    def __init__(self, finders: Sequence[Finder], settings: HubSpotSettings, client: Client, age: float) -> None:
+        """`age`: seconds since all ids were scanned last."""
+        self._finders, self._settings, self._client = finders, settings, client
+        now = time.monotonic()
+        self._done = {"search": -LONG_AGO, "associations": -LONG_AGO, "archived": -LONG_AGO, "scan": now - age}
+        self.began = dict.fromkeys(KINDS, 0)  # of the last round of each kind, in the account's milliseconds
+        self._defined: dict[str, float] = {finder.known.object: now for finder in finders}
+
+    def costs(self) -> dict[str, float]:
+        """Calls of a round of each kind."""
+        return {
+            "search": float(len(self._finders)),
+            "associations": float(sum(finder.reads for finder in self._finders)),
+            "archived": float(sum(finder.archive_pages for finder in self._finders)),
+            "scan": float(sum(finder.lists for finder in self._finders)),
+        }
+
+    def intervals(self) -> dict[str, float]:
+        """Seconds between rounds."""
+        settings, limiter = self._settings, self._client.shared.limiter
+        least = {"archived": settings.archived_every, "scan": settings.scan_every}
+        found = intervals(self.costs(), limiter.daily * settings.share, least)
+        for kind, asked in (("search", settings.poll), ("associations", settings.associations_every or settings.poll)):
+            if asked is not None and kind in found:
+                found[kind] = asked
+        return found
+
+    def due(self, *, marked: bool) -> str | None:
+        """The kind of round that is due now."""
+        if marked and self.sweep_pays():
+            return "marks"
+        now, every = time.monotonic(), self.intervals()
+        return next((kind for kind in KINDS if kind in every and now >= self._done[kind] + every[kind]), None)
+
+    def wait(self) -> float:
+        """Seconds until a round is due."""
+        every = self.intervals()
+        return max(0.0, min((self._done[kind] + every[kind] for kind in every), default=LONG_AGO) - time.monotonic())
+
+    def done(self, kind: str, began: int) -> None:
+        """A round has been made, and began at that time of the account."""
+        self._done[kind], self.began[kind] = time.monotonic(), began
+
+    def sweep_pays(self) -> bool:
+        """Whether looking at everything is the faster way to reach a mark."""
+        costs = self.costs()
+        return sweep_pays(int(costs["associations"] + costs["archived"] + costs["scan"]), self._settings.index_lag)
+
+    def definitions_due(self, object: str) -> bool:
+        """Whether the object's definition is to be looked at again."""
+        if time.monotonic() - self._defined[object] < DEFINED_EVERY:
+            return False
+        self._defined[object] = time.monotonic()
+        return True
+
+
+def _items(object: str, told: Told, cursor: str) -> list[Captured]:
+    """What is told as an item of the log. The place moves on at the end of a round only."""
+    if told.changes:
+        return [Batch(object, told.changes, cursor, dict(told.notes))]
+    return [Heartbeat(cursor, time.time(), dict(told.notes))] if told.notes else []
+
+
+def _native(shape: Shape) -> tuple[tuple[str, str], ...]:
+    return tuple((one.name, one.type.native) for one in shape.object().fields)

@@ -1,0 +1,125 @@
+"""How many calls an account takes, and when the next one may go: arithmetic over times that are handed in.
+
+Responsible for HubSpot's limits: searches per second and calls per ten seconds (sliding windows), calls per day (as its answers
+tell), and the pauses that a refusal asks for. Must not know HTTP or clocks.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from enum import Enum
+
+# HubSpot's windows, and a little more, since calls do not arrive as evenly as they leave.
+SEARCHES, SECOND = 5, 1.06
+BURST, TEN_SECONDS = 100, 10.4
+# HubSpot's own client waits so long times the number of the attempt.
+PAUSES = {"TEN_SECONDLY_ROLLING": 10.0, "SECONDLY": 1.0}
+
+
+class Use(Enum):
+    """What a call is for: the part of a window up to which it may go, so that reading in full never holds up live changes,
+    and capture never holds up writes."""
+
+    WRITE = 1.0
+    LIVE = 0.9
+    BULK = 0.7
+
+
+class Window:
+    """At most `limit` calls within any `seconds`."""
+
+    def __init__(self, limit: int, seconds: float) -> None:
+        self.limit, self.seconds = limit, seconds
+        self._taken: deque[float] = deque()
+
+    def used(self, now: float) -> int:
+        """How many calls lie within the window now."""
+        while self._taken and self._taken[0] <= now - self.seconds:
+            self._taken.popleft()
+        return len(self._taken)
+
+    def delay(self, now: float, part: float = 1.0) -> float:
+        """Seconds until a call may go that leaves the rest beyond `part` of the window to others."""
+        allowed = max(1, int(self.limit * part))
+        used = self.used(now)
+        if used < allowed:
+            return 0.0
+        return self._taken[used - allowed] + self.seconds - now
+
+    def take(self, now: float) -> None:
+        """A call goes."""
+        self._taken.append(now)
+
+
+class Limiter:
+    """All limits of one account. `share`: the part of them that is ours."""
+
+    def __init__(self, share: float = 1.0, daily: int = 250_000, searches: int = SEARCHES) -> None:
+        self._share = share
+        self.search = Window(max(1, int(searches * share)), SECOND)
+        self.burst = Window(max(1, int(BURST * share)), TEN_SECONDS)
+        self.daily, self.remaining = daily, float(daily)
+        self._told = False
+        self._closed_until = 0.0
+        self._refused = 0
+        self.calls = 0
+
+    def delay(self, now: float, *, search: bool = False, use: Use = Use.LIVE) -> float:
+        """Seconds until a call may go."""
+        waits = [self._closed_until - now, self.burst.delay(now, use.value)]
+        if search:
+            waits.append(self.search.delay(now))
+        return max(0.0, *waits)
+
+    def take(self, now: float, *, search: bool = False) -> None:
+        """A call goes."""
+        self.calls += 1
+        self.remaining = max(0.0, self.remaining - 1)
+        self.burst.take(now)
+        if search:
+            self.search.take(now)
+
+    def answered(self, headers: Mapping[str, str]) -> None:
+        """Takes over what an answer says of the limits. One to a search says nothing."""
+        self._refused = 0
+        if (most := _number(headers, "x-hubspot-ratelimit-max")) is not None:
+            millis = _number(headers, "x-hubspot-ratelimit-interval-milliseconds") or 10_000
+            if millis == 10_000 and most > 0:
+                self.burst.limit = max(1, int(most * self._share))
+        daily, left = (
+            _number(headers, "x-hubspot-ratelimit-daily"),
+            _number(headers, "x-hubspot-ratelimit-daily-remaining"),
+        )
+        if daily is not None and left is not None:
+            self.daily, self.remaining, self._told = daily, left, True
+
+    def refused(self, now: float, policy: str, asked: float | None, until_midnight: float) -> float:
+        """An answer said 429: closes until that policy allows again; the seconds until then. Never at once."""
+        self._refused += 1
+        pause = until_midnight if policy == "DAILY" else PAUSES.get(policy, 10.0) * self._refused
+        pause = max(1.0, pause, asked or 0.0)
+        if policy == "DAILY":
+            self.remaining = 0.0
+        self._closed_until = max(self._closed_until, now + pause)
+        return pause
+
+    def close(self, now: float, seconds: float) -> None:
+        """Nothing goes for so long."""
+        self._closed_until = max(self._closed_until, now + seconds)
+
+
+def _number(headers: Mapping[str, str], name: str) -> int | None:
+    text = headers.get(name, "")
+    return int(text) if text.isdigit() else None
+
+
+# ---------------------------------------------------------------- pacing
+
+SHORTEST = 5.0  # seconds between two polls
+DAY = 86_400.0
+
+
+def pace(calls: float, daily: float, *, part: float = 0.5, shortest: float = SHORTEST) -> float:
+    """Seconds between rounds of `calls` calls so that they use no more than `part` of a day's calls."""
+    return max(shortest, calls * DAY / max(1.0, daily * part))
