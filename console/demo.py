@@ -255,11 +255,10 @@ class Demo:
         while time.monotonic() < deadline:
             with Service.open(Home(self.folder)) as service:
                 row = service.find("people", reference)
-                decisions = service.reader.history("people", row.key)
-            for change in (change for decision in decisions for change in decision["changes"]):
-                *_, rule, lost = change
-                if rule == "conflict" and lost is not None:
-                    return str(lost)
+                decisions = service.reader.history_of("people", [row.key])
+            for change in (change for decision in decisions for change in decision.changes):
+                if change.rule == "conflict" and change.lost is not None:
+                    return str(change.lost)
             await asyncio.sleep(0.05)
         return None
 

@@ -14,9 +14,12 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Self
 
+from console.columns import field_in
 from console.errors import FailedError, WrongUseError, unknown
+from console.explaining import Pair, explain, names_of, told
 from console.home import Home, Running
-from console.readmodel.reader import Reader, RecordFilter, RecordRow
+from console.letters import LetterFilter, letter_in_words
+from console.readmodel.reader import LetterRow, Reader, RecordFilter, RecordRow
 from console.times import iso
 from rules.events import SyncRow
 
@@ -135,12 +138,79 @@ class Service:
 
     def deleted(self, sync: str, account: str) -> Iterator[tuple[str, Json]]:
         """The key and entry of each record of a sync that was deleted in the account and can be restored there."""
-        wanted = RecordFilter(sync=sync, status="failing", category="deleted")
+        wanted = RecordFilter(sync=sync, status="failing")
         for row in self.reader.records(wanted, self.known(sync)):
-            # Both sides are still shown; the message begins with the reference of the one that is gone.
-            side = row.sides.get(account)
-            if side is not None and (row.message or "").startswith(f"{account}:{side['id']} "):
+            if row.gone == (account,):
                 yield row.key, self._record(row)
+
+    def explain(self, sync: str, reference: str, since: float | None = None, until: float | None = None) -> Json:
+        """The document of `tandem explain --json`: a record's values with where they came from, and its history."""
+        row = self.find(sync, reference)
+        decisions = self.reader.history_of(sync, names_of(row), since, until)
+        found = {"record": self._record(row)} | explain(row, decisions, self._pairs(sync), self.between[sync])
+        letters = self.reader.letters(sync, key=row.key, discarded=True)
+        return found | {"dead_letters": [one.letter.id for one in letters]}
+
+    def _pairs(self, sync: str) -> list[Pair]:
+        """The enabled pairs of fields of a sync, as the applied configuration maps them."""
+        accounts = self.between[sync]
+        pairs: list[Pair] = []
+        for entry in self.applied(sync).get("mapping") or ():
+            found = (field_in(entry, accounts, account) for account in accounts)
+            fields = tuple(field for field in found if field is not None)
+            if entry.get("enabled", True) and len(fields) == len(accounts):
+                pairs.append(Pair(fields, entry.get("identifier"), entry.get("association"), entry.get("direction")))
+        return pairs
+
+    def history(
+        self,
+        sync: str | None = None,
+        reference: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Json]:
+        """The entries of `tandem history --json`, the latest first: of a record, of a sync, or of all."""
+        self.known(sync)
+        if sync is None or reference is None:
+            for decision in self.reader.history(sync, since, until, limit):
+                yield told(decision)
+            return
+        names = self._names(sync, reference)
+        for decision in self.reader.history_of(sync, names, since, until)[::-1][:limit]:
+            yield told(decision)
+
+    def _names(self, sync: str, reference: str) -> list[str]:
+        """The names under which a record stands in the history: also of one that is no more."""
+        try:
+            return names_of(self.find(sync, reference))
+        except WrongUseError:
+            account, colon, _ = reference.partition(":")
+            named = [reference] if colon and account in self.between[sync] else []
+            names = named or [f"{account}:{reference}" for account in self.between[sync]]
+            if not self.reader.history_of(sync, names):
+                raise
+            return names
+
+    def letters(self, wanted: LetterFilter) -> Iterator[Json]:
+        """The entries of `tandem dead-letters list --json`, the latest first."""
+        self.known(wanted.sync)
+        asked = (wanted.sync, wanted.category, wanted.since, wanted.until)
+        for row in self.reader.letters(*asked, discarded=wanted.discarded):
+            yield letter_in_words(row)
+
+    def letter(self, beginning: str) -> LetterRow:
+        """The dead letter whose id begins so. Raises `WrongUseError` where there is none, or several."""
+        found = list(self.reader.letters(beginning=beginning, discarded=True))
+        exact = [row for row in found if row.letter.id == beginning]
+        if len(exact or found) == 1:
+            return (exact or found)[0]
+        if not found:
+            raise WrongUseError(f"There is no dead letter {beginning}.", "`tandem dead-letters list` shows their ids.")
+        raise WrongUseError(
+            f"{beginning} is the beginning of {len(found)} ids.",
+            "Write more of the one that you mean: " + ", ".join(row.letter.id for row in found[:5]),
+        )
 
     def find(self, sync: str, reference: str) -> RecordRow:
         """The record that `account:id`, or an id alone, names. Raises `WrongUseError` where none or several do."""

@@ -13,7 +13,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 import schemas
-from rules.events import Event
+from rules.events import DeadLetter, Event
 from schemas import UndecodableError
 from streams.broker import Broker
 from streams.protocols import Configuration
@@ -163,6 +163,18 @@ async def send_orders(broker: Broker, topics: Topics, orders: Iterable[tuple[str
     """Sends events into the inboxes of connections; returns when they are stored."""
     async with _producer(broker) as producer:
         await _send(producer, topics, orders)
+
+
+async def send_letters(broker: Broker, topics: Topics, letters: Iterable[DeadLetter]) -> None:
+    """Sends dead letters, where those of their account lie; returns when they are stored."""
+    async with _producer(broker) as producer:
+        encoded = [(letter.account, schemas.encode(letter)) for letter in letters]
+        await _publish_schemas(producer, topics, {schemas.fingerprint_in(data) for _, data in encoded})
+        sent = [
+            await producer.send(topics.dead_letters, data, account.encode(), partition=topics.partition_of(account))
+            for account, data in encoded
+        ]
+        await asyncio.gather(*sent)
 
 
 async def _send(producer: AIOKafkaProducer, topics: Topics, orders: Iterable[tuple[str, Event]]) -> None:

@@ -152,11 +152,11 @@ class Projection:
             if count or (current and now - stored_at >= IDLE_S):
                 await self._store(writer, rows)
                 stored_at = now
+            await self._trim(writer, now)
             if current and until_current:
                 return True
             if count < SMALL:
                 await asyncio.sleep(PAUSE_S)
-            await self._trim(writer, now)
         return False
 
     async def _store(self, writer: ReadModelWriter, rows: Rows) -> None:
@@ -207,7 +207,9 @@ class Projection:
             case History(rows=decisions):
                 rows.history.extend(decisions)
             case DeadLetter() as letter:
-                rows.dead_letters[letter.id] = letter
+                before = rows.dead_letters.get(letter.id)  # who tells of one again does not know that it was discarded
+                if before is None or letter.discarded_at > before.discarded_at:
+                    rows.dead_letters[letter.id] = letter
             case other:
                 raise UndecodableError(f"a {type(other).__name__} has no place in {message.topic}")
 
@@ -215,7 +217,9 @@ class Projection:
         try:
             if key == INSTALLATION and value is not None:
                 document = msgspec.json.decode(value, type=Configuration).document
-                self._retention_s = parse_span(str(document.get("retention", "30d")))
+                retention_s = parse_span(str(document.get("retention", "30d")))
+                if retention_s != self._retention_s:
+                    self._retention_s, self._trimmed_at = retention_s, 0.0
                 rows.meta["configuration"] = value.decode()
             elif key.startswith(SCHEMA) and value is not None:
                 schemas.add(key.removeprefix(SCHEMA).decode(), value)

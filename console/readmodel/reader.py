@@ -7,14 +7,14 @@ Responsible for the queries alone: rows in, rows out. Must not know what the ans
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from console.readmodel import tables
-from rules.events import SyncRow
+from rules.events import DeadLetter, HistoryRow, SyncRow
 
 STATUSES = ("failing", "pending", "excluded", "in_sync")  # in the order in which people want to see them
 
@@ -56,6 +56,15 @@ class RecordRow(msgspec.Struct, frozen=True):
     remedy: str | None
     since: float
     sides: dict[str, dict[str, Any]]
+    origins: dict[str, dict[str, str]] = {}  # account, field: the event that told of its value; see `rules.events.Side`
+    gone: tuple[str, ...] = ()  # the accounts whose record was deleted
+
+
+class LetterRow(msgspec.Struct, frozen=True):
+    """A dead letter, with how the record that it is about stands now (None: there is no such record)."""
+
+    letter: DeadLetter
+    status: str | None
 
 
 class Reader:
@@ -110,7 +119,7 @@ class Reader:
             for status in _statuses(wanted):
                 order = "key" if status == "in_sync" else "since DESC, key"
                 sql = (
-                    "SELECT sync, key, status, category, message, remedy, since, sides FROM records"  # noqa: S608
+                    f"SELECT {_COLUMNS} FROM records"  # noqa: S608
                     f" WHERE sync = ?{_has(status)}{extra} ORDER BY {order} LIMIT ?"
                 )
                 for row in self._connection.execute(sql, [sync, *values, left]):
@@ -124,7 +133,7 @@ class Reader:
         found: list[tuple[str, RecordRow]] = []
         for side in ("a", "b"):
             sql = (
-                f"SELECT account_{side}, sync, key, status, category, message, remedy, since, sides FROM records"  # noqa: S608
+                f"SELECT account_{side}, {_COLUMNS} FROM records"  # noqa: S608
                 f" WHERE id_{side} = ? AND sync = ?"
             )
             rows = self._connection.execute(sql, (record_id, sync))
@@ -139,15 +148,91 @@ class Reader:
         )
         return self._connection.execute(sql, (sync,)).fetchall()
 
-    def history(self, sync: str, key: str) -> list[dict[str, Any]]:
-        """The decisions about a record, the latest first."""
-        sql = "SELECT row FROM history WHERE sync = ? AND key = ? ORDER BY at DESC, rowid DESC"
-        return [msgspec.json.decode(text) for (text,) in self._connection.execute(sql, (sync, key))]
+    def record(self, sync: str, key: str) -> RecordRow | None:
+        """The record of that key."""
+        sql = f"SELECT {_COLUMNS} FROM records WHERE sync = ? AND key = ?"  # noqa: S608
+        row = self._connection.execute(sql, (sync, key)).fetchone()
+        return None if row is None else _record(row)
+
+    def history_of(
+        self, sync: str, keys: Iterable[str], since: float | None = None, until: float | None = None
+    ) -> list[HistoryRow]:
+        """The decisions about a record under any of the names that it has had, the earliest first."""
+        found: list[tuple[float, int, str]] = []
+        for key in dict.fromkeys(keys):
+            sql = (
+                "SELECT at, rowid, row FROM history"
+                " WHERE sync = ? AND key = ? AND at BETWEEN ? AND ? ORDER BY at, rowid"
+            )
+            found += self._connection.execute(sql, (sync, key, _low(since), _high(until)))
+        return [msgspec.json.decode(text, type=HistoryRow) for _, _, text in sorted(found)]
+
+    def history(
+        self, sync: str | None, since: float | None = None, until: float | None = None, limit: int | None = None
+    ) -> Iterator[HistoryRow]:
+        """The decisions of a sync, or of all, the latest first."""
+        # `+sync`: by time, not by the index of the records, which would have to be sorted.
+        of, values = ("", ()) if sync is None else (" AND +sync = ?", (sync,))
+        sql = f"SELECT row FROM history WHERE at BETWEEN ? AND ?{of} ORDER BY at DESC, rowid DESC LIMIT ?"  # noqa: S608
+        left = -1 if limit is None else limit
+        for (text,) in self._connection.execute(sql, (_low(since), _high(until), *values, left)):
+            yield msgspec.json.decode(text, type=HistoryRow)
+
+    def letters(
+        self,
+        sync: str | None = None,
+        category: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        *,
+        discarded: bool = False,
+        key: str | None = None,
+        beginning: str | None = None,
+    ) -> Iterator[LetterRow]:
+        """Dead letters, the latest first. `discarded`: also those that were dealt with. `beginning`: of their ids."""
+        wanted = "at BETWEEN ? AND ?"
+        values: list[object] = [_low(since), _high(until)]
+        for part, value in (("l.sync = ?", sync), ("l.category = ?", category), ("l.key = ?", key)):
+            if value is not None:
+                wanted, values = f"{wanted} AND {part}", [*values, value]
+        if beginning is not None:
+            wanted, values = f"{wanted} AND substr(l.id, 1, ?) = ?", [*values, len(beginning), beginning]
+        if not discarded:
+            wanted += " AND l.discarded_at = 0"
+        sql = (
+            "SELECT l.row, l.discarded_at, l.discarded_by, r.status FROM dead_letters l"  # noqa: S608
+            f" LEFT JOIN records r ON r.sync = l.sync AND r.key = l.key WHERE {wanted} ORDER BY at DESC, l.id"
+        )
+        for text, at, by, status in self._connection.execute(sql, values):
+            letter = msgspec.json.decode(text, type=DeadLetter)
+            yield LetterRow(msgspec.structs.replace(letter, discarded_at=at, discarded_by=by), status)
+
+
+_COLUMNS = "sync, key, status, category, message, remedy, since, sides, origins, gone"
+
+
+def _low(since: float | None) -> float:
+    return -1.0 if since is None else since
+
+
+def _high(until: float | None) -> float:
+    return 1e12 if until is None else until
 
 
 def _record(row: tuple[Any, ...]) -> RecordRow:
-    sync, key, status, category, message, remedy, since, sides = row
-    return RecordRow(sync, key, status, category, message, remedy, since, msgspec.json.decode(sides))
+    sync, key, status, category, message, remedy, since, sides, origins, gone = row
+    return RecordRow(
+        sync,
+        key,
+        status,
+        category,
+        message,
+        remedy,
+        since,
+        msgspec.json.decode(sides),
+        msgspec.json.decode(origins) if origins != "{}" else {},
+        tuple(msgspec.json.decode(gone)) if gone != "[]" else (),
+    )
 
 
 def _statuses(wanted: RecordFilter) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ cluster is dropped and filled anew rather than converted.
 Why these indexes (measured with 200,000 records; `bench` repeats it): a record is found by its key on every write, and
 by the id of either side from the command line. What is not in sync is listed by status and category and is few, hence
 the partial index; lists of all records follow the key. A search reads the table: 200,000 texts take less than a second,
-and a full-text index would double the cost of every write.
+and a full-text index would double the cost of every write. The history is asked for per record, or by time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-VERSION = 1  # of these tables: raise it with every change, and files of earlier versions are rebuilt
+VERSION = 2  # of these tables: raise it with every change, and files of earlier versions are rebuilt
 
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -29,7 +29,7 @@ CREATE TABLE marks (
 ) WITHOUT ROWID;
 CREATE TABLE records (
   sync TEXT NOT NULL, key TEXT NOT NULL, status TEXT NOT NULL, category TEXT, message TEXT, remedy TEXT, since REAL NOT
-  NULL, account_a TEXT, id_a TEXT, account_b TEXT, id_b TEXT, sides TEXT NOT NULL, search TEXT NOT NULL);
+  NULL, account_a TEXT, id_a TEXT, account_b TEXT, id_b TEXT, sides TEXT NOT NULL, search TEXT NOT NULL, origins TEXT NOT NULL, gone TEXT NOT NULL);
 CREATE UNIQUE INDEX records_key ON records (sync, key);
 CREATE INDEX records_a ON records (id_a, sync);
 CREATE INDEX records_b ON records (id_b, sync) WHERE id_b IS NOT NULL;
@@ -37,9 +37,10 @@ CREATE INDEX records_open ON records (sync, status, category, since) WHERE statu
 CREATE TABLE history (
   sync TEXT NOT NULL, key TEXT NOT NULL, at REAL NOT NULL, digest INTEGER NOT NULL, row TEXT NOT NULL);
 CREATE UNIQUE INDEX history_key ON history (sync, key, at, digest);
+CREATE INDEX history_at ON history (at);
 CREATE TABLE dead_letters (
   id TEXT PRIMARY KEY, at REAL NOT NULL, account TEXT NOT NULL, sync TEXT, key TEXT,
-  category TEXT NOT NULL, message TEXT NOT NULL, row TEXT NOT NULL
+  category TEXT NOT NULL, message TEXT NOT NULL, row TEXT NOT NULL, discarded_at REAL NOT NULL, discarded_by TEXT
 ) WITHOUT ROWID;
 """
 

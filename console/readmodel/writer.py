@@ -22,21 +22,22 @@ MARKS_KEPT_S = 24 * 3600.0  # an answered mark is of use while the `wait` that s
 
 UPSERT_RECORD = """
 INSERT INTO records
-  (sync, key, status, category, message, remedy, since, account_a, id_a, account_b, id_b, sides, search)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  (sync, key, status, category, message, remedy, since, account_a, id_a, account_b, id_b, sides, search, origins, gone)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (sync, key) DO UPDATE SET
   status = excluded.status, category = excluded.category, message = excluded.message, remedy = excluded.remedy, since =
   excluded.since, account_a = excluded.account_a, id_a = excluded.id_a, account_b = excluded.account_b, id_b =
-  excluded.id_b, sides = excluded.sides, search = excluded.search
+  excluded.id_b, sides = excluded.sides, search = excluded.search, origins = excluded.origins, gone = excluded.gone
 """
 UPSERT_SYNC = (
     "INSERT INTO syncs VALUES (?, ?, ?) ON CONFLICT (sync) DO UPDATE SET state = excluded.state, row = excluded.row"
 )
 UPSERT_DEAD_LETTER = """
-INSERT INTO dead_letters (id, at, account, sync, key, category, message, row) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO dead_letters (id, at, account, sync, key, category, message, row, discarded_at, discarded_by)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
-  at = excluded.at, account = excluded.account, sync = excluded.sync, key = excluded.key, category = excluded.category,
-  message = excluded.message, row = excluded.row
+  discarded_at = excluded.discarded_at, discarded_by = excluded.discarded_by
+WHERE excluded.discarded_at > dead_letters.discarded_at
 """
 UPSERT_META = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 UPSERT_OFFSET = """
@@ -152,6 +153,8 @@ def _record_parameters(row: StatusRow) -> tuple[object, ...]:
         id_b,
         msgspec.json.encode({account: {"id": side.id, "fields": side.fields} for account, side in sides}).decode(),
         searchable(side for _, side in sides),
+        msgspec.json.encode({account: side.origins for account, side in sides if side.origins}).decode(),
+        msgspec.json.encode(row.gone).decode(),
     )
 
 
@@ -175,7 +178,7 @@ def searchable(sides: Iterable[Side]) -> str:
 
 
 def _history_parameters(row: HistoryRow) -> tuple[object, ...]:
-    encoded = msgspec.json.encode(msgspec.structs.asdict(row))
+    encoded = msgspec.json.encode(row)
     return row.sync, row.key, row.at, zlib.crc32(encoded), encoded.decode()
 
 
@@ -189,4 +192,6 @@ def _dead_letter_parameters(letter: DeadLetter) -> tuple[object, ...]:
         letter.category,
         letter.message,
         msgspec.json.encode(letter).decode(),
+        letter.discarded_at,
+        letter.discarded_by,
     )

@@ -50,6 +50,7 @@ def contact(
     crm: dict[str, Value] | None = None,
     shop: dict[str, Value] | None = None,
     since: float = NOW,
+    gone: tuple[str, ...] = (),
     **why: str,
 ) -> StatusRow:
     """A record of the sync `contacts`: each side that is given has `id` among its fields here."""
@@ -58,7 +59,7 @@ def contact(
         for account, fields in (("crm", crm), ("shop", shop))
         if fields is not None
     }
-    return StatusRow("contacts", key, status, since=since, sides=sides, **why)
+    return StatusRow("contacts", key, status, since=since, sides=sides, gone=gone, **why)
 
 
 PAIR = contact(

@@ -376,6 +376,7 @@ def test_restore_shows_which_records_it_is_about(folder: Path) -> None:
         shop={"id": "55", "email": "gone@x.es"},
         category="deleted",
         message="crm:5 was deleted in crm; shop:55 was left alone",
+        gone=("crm",),
     )
     fill(folder / ".tandem" / "read-model.db", gone)
     found = json.loads(tandem(folder, "restore", "contacts", "--into", "crm", "--dry-run", "--json").stdout)

@@ -15,15 +15,19 @@ from pathlib import Path
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 import schemas
 from console.readmodel.projection import Projection
 from console.readmodel.reader import Reader, RecordFilter
 from console.readmodel.tables import remove
+from console.times import parse_span
 from deploy.kafka import EmbeddedKafka
 from rules.events import DeadLetter, HistoryRow, StatusRow, SyncRow, Tick
 from schemas import History, Message
 from streams.broker import Broker
+from streams.config import send_letters
 from streams.topics import MARKER, Topics, ensure_topics, status_key
 from tests.console.samples import CONFIGURATION, FAILING, NOW, PAIR, PENDING, SYNC
 
@@ -111,6 +115,66 @@ async def test_all_topics_come_in_and_a_deleted_file_is_filled_with_the_same(eng
     remove(path)
     await projection(engine, path).catch_up()
     assert dump(path) == first
+
+
+async def test_a_dead_letter_that_was_discarded_stays_so_though_it_is_told_again(engine: Engine, path: Path) -> None:
+    letter = DeadLetter("d1", NOW, "crm", "unknown", "no such thing")
+    await send_letters(engine.broker, engine.topics, [letter])
+    marked = msgspec.structs.replace(letter, discarded_at=NOW + 5, discarded_by="ann@desk")
+    await send_letters(engine.broker, engine.topics, [marked, letter])
+    await projection(engine, path).catch_up()
+    await send_letters(engine.broker, engine.topics, [letter])  # a worker that was killed sends its outputs again
+    await projection(engine, path).catch_up()
+    reader = Reader.open(path)
+    assert reader is not None
+    assert list(reader.letters()) == []
+    (row,) = reader.letters(discarded=True)
+    assert (row.letter.discarded_by, row.letter.message) == ("ann@desk", "no such thing")
+    reader.close()
+
+
+@pytest.mark.parametrize(("retention", "kept"), [("1h", ["now"]), ("30d", ["now", "ten days ago"])])
+async def test_history_and_dead_letters_are_kept_as_long_as_the_file_says(
+    engine: Engine, path: Path, retention: str, kept: list[str]
+) -> None:
+    document = {**CONFIGURATION["document"], "retention": retention}
+    await engine.send(
+        engine.topics.config, b"installation", json.dumps({**CONFIGURATION, "document": document}).encode(), 0
+    )
+    topics = await ensure_topics(
+        engine.broker, engine.topics.installation, retention=timedelta(seconds=parse_span(retention))
+    )
+    assert await kept_for(engine.broker, [topics.history, topics.dead_letters]) == {parse_span(retention) * 1000}
+    now = time.time()
+    decisions = tuple(
+        HistoryRow("contacts", "l1", "linked", "page crm", at, (), note)
+        for note, at in (("ten days ago", now - 864_000), ("now", now))
+    )
+    await engine.send(topics.history, b"crm~shop", History("crm~shop", decisions))
+    await send_letters(
+        engine.broker, topics, [DeadLetter(row.note, row.at, "crm", "unknown", "no") for row in decisions]
+    )
+    await projection(engine, path).catch_up()
+    reader = Reader.open(path)
+    assert reader is not None
+    assert [row.note for row in reader.history("contacts")] == kept
+    assert [row.letter.id for row in reader.letters()] == kept
+    reader.close()
+
+
+async def kept_for(broker: Broker, topics: list[str]) -> set[float]:
+    """How long the broker keeps what is in the topics, in milliseconds."""
+    admin = AIOKafkaAdminClient(**broker.client())
+    await admin.start()
+    try:
+        asked = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
+        found: set[float] = set()
+        for answer in await admin.describe_configs(asked):
+            for _, _, _, _, entries in answer.resources:
+                found |= {float(entry[1]) for entry in entries if entry[0] == "retention.ms"}
+        return found
+    finally:
+        await admin.close()
 
 
 async def test_it_goes_on_where_it_was_and_says_when_it_was_current(engine: Engine, path: Path) -> None:
