@@ -17,6 +17,7 @@ CONFIGURATION: dict[str, Any] = {
     "version": 3,
     "name": "acme",
     "document": {
+        "retention": "36500d",  # the rows are of a fixed time
         "accounts": {"shop": {"connector": "postgres"}, "crm": {"connector": "postgres"}},
         "syncs": {
             "contacts": {
