@@ -128,6 +128,8 @@ class Capture:
     async def run(self, cursor: str | None) -> AsyncIterator[Captured]:
         """Without end."""
         remembered = await self.recall()
+        if cursor and remembered.cursor is None:
+            raise CursorExpiredError("what was noted of the account is lost: it has to be read in full again")
         at = cursor or remembered.cursor
         if at:
             await self.same_portal(at)
