@@ -16,6 +16,7 @@ GROUP = "tandem.connectors"
 # Ours, also where the metadata of the installation is missing (a checkout on the path) or older than the code.
 OWN = {
     "postgres": "connectors.postgres:PostgresConnector",
+    "hubspot": "connectors.hubspot:HubSpotConnector",
 }
 
 
