@@ -17,17 +17,27 @@ Database = Callable[[], Rdict]
 
 
 class Overlay:
-    """Reads and changes. What is changed is seen at once, and is on the disk only when the unit has been committed."""
+    """Reads and changes. What is changed is seen at once, and is on the disk only when the unit has been committed.
 
-    def __init__(self, database: Database) -> None:
+    `below`: the overlay of the unit before, which is being committed: it is read through until `settle`.
+    """
+
+    def __init__(self, database: Database, below: Overlay | None = None) -> None:
         self.database = database
+        self._below = below
         self._changed: Entries = {}
         self._sorted: list[bytes] = []
+
+    def settle(self) -> None:
+        """What lay below is on the disk now."""
+        self._below = None
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key."""
         if key in self._changed:
             return self._changed[key]
+        if self._below is not None:
+            return self._below.get(key)
         found: bytes | None = self.database().get(key)
         return found
 
@@ -36,8 +46,15 @@ class Overlay:
         wanted = list(keys)
         changed = self._changed
         missing = [key for key in wanted if key not in changed] if changed else wanted
-        found = dict(zip(missing, values_of(self.database(), missing), strict=True)) if missing else {}
+        if missing is wanted:
+            return self._lower(wanted)
+        found = dict(zip(missing, self._lower(missing), strict=True))
         return [changed[key] if key in changed else found[key] for key in wanted]
+
+    def _lower(self, wanted: list[bytes]) -> list[bytes | None]:
+        if not wanted:
+            return []
+        return values_of(self.database(), wanted) if self._below is None else self._below.get_many(wanted)
 
     def put(self, entries: Entries) -> None:
         """Sets keys; None deletes."""
@@ -51,17 +68,15 @@ class Overlay:
         """Keys with the prefix, ascending, from `start` on; lazily. Must be used up, or dropped, before anything else
         happens."""
         first = prefix if start is None or start < prefix else start
-        on_disk = scan(self.database(), prefix, first)
-        if not self._sorted:
-            return on_disk
-        return self._merged(on_disk, first, prefix)
+        lower = scan(self.database(), prefix, first) if self._below is None else self._below.scan(prefix, first)
+        index = bisect_left(self._sorted, first)
+        if index == len(self._sorted) or not self._sorted[index].startswith(prefix):
+            return lower
+        return self._merged(lower, index, prefix)
 
-    def _merged(
-        self, on_disk: Iterator[tuple[bytes, bytes]], first: bytes, prefix: bytes
-    ) -> Iterator[tuple[bytes, bytes]]:
+    def _merged(self, lower: Iterator[tuple[bytes, bytes]], index: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         changed, keys = self._changed, self._sorted
-        index = bisect_left(keys, first)
-        below = next(on_disk, None)
+        below = next(lower, None)
         while True:
             above = keys[index] if index < len(keys) and keys[index].startswith(prefix) else None
             if above is None and below is None:
@@ -69,10 +84,10 @@ class Overlay:
             if above is None or (below is not None and below[0] < above):
                 assert below is not None
                 yield below
-                below = next(on_disk, None)
+                below = next(lower, None)
                 continue
             if below is not None and below[0] == above:
-                below = next(on_disk, None)
+                below = next(lower, None)
             index += 1
             if (value := changed[above]) is not None:
                 yield above, value

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator
 from typing import Any, Protocol
 
 from faust.types import TP, EventT
@@ -110,9 +109,9 @@ class Feed:
             self._arrived.clear()
             await self._arrived.wait()
 
-    def peek(self) -> Iterator[Message]:
-        """What is queued, the oldest first; it stays."""
-        return iter(self._queue)
+    def queued(self, index: int) -> Message | None:
+        """The message behind so many others that are queued, if there is one; it stays."""
+        return self._queue[index] if index < len(self._queue) else None
 
     async def at(self, offset: int) -> Message:
         """The message with the offset, as soon as it is queued; it stays. `offset` is beyond the position."""

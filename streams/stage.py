@@ -1,4 +1,5 @@
-"""A stage at work: messages of one input, taken into units and committed, one unit after the other.
+"""A stage at work: messages of one input, taken into units and committed, one unit after the other; while one is being
+committed, the next is decided.
 
 Responsible for what ends a unit, for what to do with a message that cannot be read, and for waiting where a message
 must wait. Must not know what a stage decides.
@@ -6,6 +7,8 @@ must wait. Must not know what a stage decides.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol
@@ -14,9 +17,12 @@ import msgspec
 
 from schemas import UndecodableError, UnknownSchemaError
 from streams import faults
+from streams.ending import cancelled
 from streams.overlay import Overlay
 from streams.pump import Feed, Gate, Message
 from streams.unit import Backing, Change, Unit, commit
+
+LOOK_AHEAD_SECONDS = 0.002  # of deciding ahead, after which the unit that is being committed has its turn
 
 
 class NotYetError(Exception):
@@ -67,30 +73,62 @@ class Runner:
 
     async def run(self) -> None:
         """Until cancelled. An error out of it ends the process."""
+        unit = Unit(Overlay(self._place.backing.database))
         while True:
-            await self._place.feed.some()
-            wait = None
+            if not unit.inputs:
+                await self._place.feed.some()
             async with self._place.gate:
-                unit = Unit(Overlay(self._place.backing.database))
                 wait = self._fill(unit)
                 if unit.inputs:
-                    await self._commit(unit)
-            if wait is not None and not unit.inputs:
+                    unit = await self._carry_out(unit)
+                    continue
+            if wait is not None:
                 await wait.ready()
 
     def _fill(self, unit: Unit) -> NotYetError | None:
         """Takes messages into the unit; what the next one waits for, if that is why it ended."""
-        for message in self._place.feed.peek():
+        while (message := self._place.feed.queued(unit.inputs)) is not None and not unit.full:
             try:
-                change = self._change(message, unit.overlay)
+                if not self._take(message, unit):
+                    return None
             except NotYetError as wait:
                 return wait
-            if not unit.admits(change):
-                return None
-            unit.add(change)
-            if unit.full:
-                return None
         return None
+
+    def _take(self, message: Message, unit: Unit) -> bool:
+        """Decides on the message, and takes it into the unit if there is room. Raises NotYetError."""
+        change = self._change(message, unit.overlay)
+        if not unit.admits(change):
+            return False
+        unit.add(change)
+        return True
+
+    async def _carry_out(self, unit: Unit) -> Unit:
+        """Commits the unit, and meanwhile begins the next: what is queued behind it is decided over what it will leave.
+        Nothing of that shows before the unit is committed."""
+        ahead = Unit(Overlay(self._place.backing.database, unit.overlay))
+        committing = asyncio.create_task(self._commit(unit))
+        try:
+            await self._look_ahead(ahead, unit.inputs, committing)
+            await committing
+        finally:
+            await cancelled(committing)
+        ahead.overlay.settle()
+        return ahead
+
+    async def _look_ahead(self, ahead: Unit, behind: int, committing: asyncio.Task[None]) -> None:
+        began = 0.0
+        while not committing.done() and not ahead.full:
+            if (now := time.monotonic()) - began > LOOK_AHEAD_SECONDS:
+                await asyncio.sleep(0)  # an acknowledgement may have come
+                began = now
+                continue
+            message = self._place.feed.queued(behind + ahead.inputs)
+            try:
+                if message is None or not self._take(message, ahead):
+                    return
+            except NotYetError:
+                return  # asked again when it is its turn
 
     def _change(self, message: Message, overlay: Overlay) -> Change:
         if message.key.startswith(b"\0"):

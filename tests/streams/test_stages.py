@@ -268,6 +268,69 @@ async def test_what_is_queued_becomes_one_unit(backing: Backing) -> None:
     assert backing.database().get(keys.position(TOPICS.changes)) == b"4"
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Lets others run until the condition holds."""
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - what is watched has no event
+            await asyncio.sleep(0)
+
+
+class Chained:
+    """A stage in which each message sees what the one before has left."""
+
+    name = "chained"
+
+    def __init__(self) -> None:
+        self.seen: list[bytes | None] = []
+
+    def decide(self, message: Message, overlay: Overlay) -> Change:
+        self.seen.append(overlay.get(b"last"))
+        return Change(
+            entries={b"last": b"%d" % message.offset},
+            outputs=[Output("out", b"%d" % message.offset, b"")],
+            rows=TARGET_ROWS,  # a unit each
+        )
+
+    def refuse(self, message: Message, why: str) -> Change:
+        raise AssertionError(why)
+
+
+async def test_while_a_unit_is_committed_the_next_is_decided_over_it_and_sends_nothing(backing: Backing) -> None:
+    held = backing.hold[TOPICS.state] = asyncio.Event()
+    stage = Chained()
+    runner, feed = runner_of(backing, stage, *[(b"a", b"")] * 4)
+    task = asyncio.ensure_future(runner.run())
+    await until(lambda: len(stage.seen) == 2)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert (stage.seen, feed.position) == ([None, b"0"], -1)  # one ahead and no more
+    assert [output.key for output in backing.sent] == [b"0"]
+    held.set()
+    await until(lambda: feed.position == 3)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert stage.seen == [None, b"0", b"1", b"2"]  # and each is decided once
+    assert [output.key for output in backing.sent] == [b"0", b"1", b"2", b"3"]
+
+
+async def test_what_was_decided_over_a_unit_that_fails_is_never_seen(backing: Backing) -> None:
+    async def fail(topic: str, entries: Sequence[Entry]) -> int:
+        await failing.wait()
+        raise ConnectionError
+
+    failing = asyncio.Event()
+    backing.append = fail  # type: ignore[method-assign]
+    stage = Chained()
+    runner, feed = runner_of(backing, stage, *[(b"a", b"")] * 2)
+    task = asyncio.ensure_future(runner.run())
+    await until(lambda: len(stage.seen) == 2)
+    failing.set()
+    with pytest.raises(ConnectionError):
+        await asyncio.wait_for(task, 5)
+    assert [output.key for output in backing.sent] == [b"0"]
+    assert (feed.position, backing.database().get(b"last")) == (-1, None)
+
+
 async def test_a_message_that_waits_ends_the_unit_and_comes_again(backing: Backing) -> None:
     ready = False
 

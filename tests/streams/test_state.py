@@ -38,11 +38,18 @@ def database(tmp_path: Path) -> Iterator[Rdict]:
 # ---------------------------------------------------------------- overlay
 
 
-@given(on_disk=ENTRIES, changes=st.lists(ENTRIES, max_size=3), prefix=st.binary(max_size=2), start=st.none() | KEY)
+@given(
+    on_disk=ENTRIES,
+    before=st.none() | st.lists(ENTRIES, max_size=2),
+    changes=st.lists(ENTRIES, max_size=3),
+    prefix=st.binary(max_size=2),
+    start=st.none() | KEY,
+)
 @settings(max_examples=40, deadline=None)
 def test_an_overlay_reads_as_a_map_with_the_changes_made(
     tmp_path_factory: pytest.TempPathFactory,
     on_disk: dict[bytes, bytes | None],
+    before: list[dict[bytes, bytes | None]] | None,
     changes: list[dict[bytes, bytes | None]],
     prefix: bytes,
     start: bytes | None,
@@ -52,11 +59,16 @@ def test_an_overlay_reads_as_a_map_with_the_changes_made(
     for key, value in on_disk.items():
         if value is not None:
             database[key] = value
-    overlay = Overlay(lambda: database)
+    below = None if before is None else Overlay(lambda: database)
+    for change in before or ():
+        assert below is not None
+        below.put(change)
+        model |= change
+    overlay = Overlay(lambda: database, below)
     for change in changes:
         overlay.put(change)
         model |= change
-    wanted = [*on_disk, *(key for change in changes for key in change), b"absent"]
+    wanted = [*on_disk, *(key for change in [*(before or ()), *changes] for key in change), b"absent"]
     assert [overlay.get(key) for key in wanted] == [model.get(key) for key in wanted]
     assert overlay.get_many(wanted) == [model.get(key) for key in wanted]
     first = prefix if start is None else max(prefix, start)
@@ -65,6 +77,16 @@ def test_an_overlay_reads_as_a_map_with_the_changes_made(
     )
     assert list(overlay.scan(prefix, start)) == expected
     database.close()
+
+
+def test_what_lay_below_an_overlay_is_read_from_the_disk_once_it_is_there(database: Rdict) -> None:
+    below = Overlay(lambda: database)
+    below.put({b"k": b"told"})
+    overlay = Overlay(lambda: database, below)
+    assert overlay.get(b"k") == b"told"
+    database[b"k"] = b"kept"
+    overlay.settle()
+    assert overlay.get(b"k") == b"kept"
 
 
 def test_a_connection_sees_its_own_entries_alone(database: Rdict) -> None:
