@@ -160,8 +160,21 @@ def _fill_place(draft: Draft, sync_name: str, link_id: str) -> None:
         draft.save_link(sync_name, link_id, link)
         return
     found = draft.link(sync_name, link_id)
-    if found is not None and found.flight is None and found.waits is None:
+    if found is None or found.flight is not None or found.waits is not None:
+        return
+    side = found.ids.index(None) if None in found.ids else None
+    if side is None or sync.writes[side] or draft.is_idle(sync):
         touch(draft, sync, link_id, found)
+    else:
+        _set_free(draft, sync, 1 - side, found.ids[1 - side] or "")
+
+
+def _set_free(draft: Draft, sync: Sync, side: int, record_id: str) -> None:
+    """Nothing is created for a record any more, since the direction was narrowed: it is judged again."""
+    place = place_of(sync, side, record_id)
+    image = draft.image(*place)
+    if image is not None and dissolve(draft, sync, side, record_id):
+        judge(draft, sync, side, place, image)
 
 
 def _waits_for_match(draft: Draft, sync: Sync, link: Link, side: int) -> bool:

@@ -28,8 +28,9 @@ def touch(draft: Draft, sync: Sync, link_id: str, link: Link, committed_at: floa
         draft.bereave(sync.name, link_id)  # its place could not be filled while it waited
     if link.flight is not None and link.waits is not None:
         _try_again(draft, sync, link_id, link)
-    if link.flight is None and link.restoring is not None and not link.gone[link.restoring]:
-        link.restoring = None  # what was to be restored is there
+    side = link.restoring
+    if link.flight is None and side is not None and not (link.gone[side] and sync.writes[side]):
+        link.restoring = None  # what was to be restored is there, or may no longer be created
     if link.flight is not None:
         # What changed while a command is on its way has its own place in the order of commands, for `wait`.
         call_for(draft, sync, link)
@@ -99,6 +100,8 @@ def _go_on(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
         _show_broken(draft, sync, link)
     elif link.restoring is not None:
         restore(draft, sync, link_id, link)
+    elif None in link.ids and not sync.writes[link.ids.index(None)]:
+        draft.bereave(sync.name, link_id)  # the direction was narrowed: nothing is created there any more
     elif None in link.ids and not adopt_known(draft, sync, link_id, link):
         create(draft, sync, link_id, link)
     else:

@@ -54,7 +54,7 @@ def _apply(draft: Draft, event: Order) -> None:
     if version < connection.version:
         return
     connection.version, connection.document = version, event.arguments["document"]
-    connection.fields = {}
+    broken, connection.fields = connection.fields, {}
     draft.save_connection()
     new = draft.rules = compile_connection(connection.document)
     for name, sync in old.syncs.items():
@@ -66,6 +66,8 @@ def _apply(draft: Draft, event: Order) -> None:
             _add(draft, sync)
         elif not draft.is_forgotten(name):  # else it is added when the earlier one of its name is forgotten
             _edited(draft, sync, old.syncs.get(name))
+            if any(side.object.name in broken.get(side.account, ()) for side in sync.sides):
+                start(draft, name, f"{RULES} links")  # its mapped fields are there, as far as is known
 
 
 def _add(draft: Draft, sync: Sync) -> None:
@@ -125,7 +127,8 @@ def _renew_link(draft: Draft, sync: Sync, link_id: str, dropped: list[str]) -> N
     link = draft.link(sync.name, link_id)
     if link is None:
         return
-    if link.waits is not None and link.flight is not None and link.flight.op == "update":
+    flight = link.flight
+    if link.waits is not None and flight is not None and (flight.op == "update" or not sync.writes[flight.side]):
         end_flight(draft, sync, link)  # it follows the rules as they were
     for key in dropped:
         link.bases.pop(key, None)

@@ -205,3 +205,42 @@ def test_the_same_rules_applied_again_touch_nothing() -> None:
     world.apply()
     world.settle()
     assert (world.written(), len(world.history)) == before
+
+
+def test_what_could_not_be_created_before_the_direction_was_narrowed_is_excluded_and_enters_when_it_is_widened() -> (
+    None
+):
+    world = people().start()
+    world.right.refuse = lambda command, stored: ("permission", "not now", None)
+    world.left.create(email="1@x.io")
+    world.settle()
+    world.right.refuse = lambda command, stored: None
+    world.edit_rules(direction="to crm")
+    assert world.stands("crm", "1") == ("excluded", "direction")
+    world.order("retry")
+    world.settle()
+    assert world.written() == 0
+    world.edit_rules(direction="both")
+    assert world.stands("crm", "1") == ("in_sync", None)
+
+
+@pytest.mark.parametrize("what", ["create", "restore"])
+def test_what_waits_for_its_account_while_the_direction_is_narrowed_is_not_created(what: str) -> None:
+    world = linked()
+    world.right.delete("1")
+    world.settle()
+    world.right.down = True
+    if what == "restore":
+        world.account("shop", up=False)
+        world.order("restore", into="shop")
+    else:
+        world.left.create(email="new@x.io")
+    world.settle()
+    world.edit_rules(direction="to crm")
+    world.account("shop", up=True)
+    world.settle()
+    world.clock()
+    assert world.right.records == {}
+    assert world.stands("crm", "1") == ("failing", "deleted")
+    if what == "create":
+        assert world.stands("crm", "2") == ("excluded", "direction")

@@ -240,3 +240,15 @@ def test_the_history_tells_of_each_decision_what_why_and_with_which_values() -> 
     assert [(one.field, one.before, one.after) for one in updated.changes] == [("full_name", "Ann", "Anna")]
     tick = world.left.journal.tick
     assert updated.cause == f"log crm:1@0/{tick:X} at 1970-01-01T00:00:{tick:02}.000Z"
+
+
+def test_the_same_rules_applied_again_take_up_what_a_missing_field_had_held_up() -> None:
+    world = people()
+    world.left.create(email="a@x.io", name="Ann")
+    world.start()
+    world.inbox.append(FieldsChanged("shop", "customers", (("id", "int8"), ("mail", "text"))))
+    world.settle()
+    assert world.stands("crm", "1") == ("failing", "schema")
+    world.apply()
+    world.settle()
+    assert world.stands("crm", "1") == ("in_sync", None)
