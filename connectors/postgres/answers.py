@@ -47,6 +47,11 @@ def result(write: Write, answer: Answer, version: Version | None) -> Result:
     )
 
 
+def absent(write: Write, message: str) -> Result:
+    """The result where there is no table to write to."""
+    return Result(write.token, Outcome.REJECTED, write.id, category="schema", message=message)
+
+
 def refused(writes: Sequence[tuple[int, Write]], error: psycopg.Error) -> dict[int, Result]:
     """The results where the batch as a whole was refused: nothing of it was written."""
     what = refusal(error)

@@ -50,6 +50,10 @@ async def blame(
         found = await _misfit(connection, shape, job)
         if found is not None:
             return found
+    for name, pairing in shape.paired.items():
+        if name in job.pairs and (pairing.schema, pairing.name) == (refusal.schema, refusal.table):
+            missing = refusal.category == "association"
+            return Blame(name, job.pairs[name] if missing else None)
     if refusal.column is not None:
         return Blame(refusal.column)
     if refusal.constraint is None:

@@ -1,261 +1,32 @@
-"""From the messages of the log to what the engine takes: batches, marks, truncations, changed fields, heartbeats.
+"""The loop around the log: reads its messages, waits, asks the catalogs, and reads what the log tells apart.
 
-`Assembler` is pure (messages in, events out) and holds all that depends on the order of messages; `capture` is the loop
-around it that reads, waits and asks the catalogs. Neither knows what becomes of a batch.
+What depends on the order of messages is in `assembler`. It must not know what becomes of a batch.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Protocol
 
 import msgspec
 
-from connectors.base import (
-    Batch,
-    Captured,
-    Change,
-    Context,
-    CursorExpiredError,
-    FieldsChanged,
-    Heartbeat,
-    Marked,
-    Op,
-    Truncated,
-)
+from connectors.base import Batch, Captured, Change, Heartbeat, Op, Record
 from connectors.postgres import pgoutput
-from connectors.postgres.catalog import Table
+from connectors.postgres.assembler import BATCH, Assembler, Fields, Touched, Unfilled
 from connectors.postgres.mapping import Codec
-from connectors.postgres.names import MARK_PREFIX, MESSAGE_PREFIX, format_lsn
-from connectors.postgres.pgoutput import Layout, Relation, key_text
+from connectors.postgres.pgoutput import Relation
 from connectors.postgres.replication import Replication
-from rules.catalog import join_id
+from connectors.postgres.tables import Table
+from rules.catalog import Value
 from rules.version import Version
 
-BATCH = 500  # rows: what a batch holds at most
 # How many messages are taken in one go, before others on the event loop get their turn (some milliseconds).
 _SLICE = 500
 _HEARTBEAT = 1.0  # seconds between heartbeats on a quiet log
 CHECK = 5.0  # seconds between looks whether our tables are still those of the publication
-
-_HALF, _FULL = 1 << 31, 1 << 32
-
-
-class Said(msgspec.Struct, frozen=True):
-    """A message of ours in the log: a mark, the beginning of our own transaction, or the tokens of its rows."""
-
-    installation: str
-    account: str
-    mark: str = ""
-    tokens: list[tuple[str, str, str]] | None = None  # object, id, token
-
-
-class Followed(msgspec.Struct):
-    """A table of ours that the log has described, and how to decode its rows."""
-
-    table: Table
-    layout: Layout
-
-
-class Assembler:
-    """Turns messages into events. Rows are grouped per object as they come, in the order of commits, until `take`.
-
-    A transaction that begins with our mark is held back until its commit, because the tokens of its rows come last.
-    """
-
-    def __init__(self, context: Context, tables: dict[int, Table], next_xid: int) -> None:
-        self._context = context
-        self.tables = tables  # by oid
-        self._followed: dict[int, Followed] = {}
-        self._told_shapes = {oid: _shape_of_table(table) for oid, table in tables.items()}
-        self._xid_near = next_xid
-        self._groups: dict[str, list[Change]] = {}
-        self._ready: list[Captured] = []
-        self.count = 0  # rows that wait in the groups
-        self.end = 0  # behind the last complete transaction
-        self.told = 0  # the cursor of the last event
-        self.open = False  # within a transaction
-        self._position = self._xid = self._step = 0
-        self._committed_at = 0.0
-        self._own: list[tuple[str, Change]] | None = None
-        self._tokens: dict[tuple[str, str], str] = {}
-        self._marks: list[str] = []
-
-    # ------------------------------------------------------------ messages
-
-    def feed(self, data: bytes) -> None:
-        """Takes any message but that of a relation (see `relation`)."""
-        kind = data[0]
-        if kind in (pgoutput.INSERT, pgoutput.UPDATE, pgoutput.DELETE):
-            self._row(data)
-        elif kind == pgoutput.BEGIN:
-            self._position, self._committed_at, xid = pgoutput.parse_begin(data)
-            self._xid = self._extend(xid)
-            self._step, self.open = 0, True
-        elif kind == pgoutput.COMMIT:
-            self._commit(pgoutput.parse_commit(data))
-        elif kind == pgoutput.MESSAGE:
-            self._message(*pgoutput.parse_message(data))
-        elif kind == pgoutput.TRUNCATE:
-            for oid in pgoutput.parse_truncate(data):
-                if oid in self._followed:
-                    self._release_own()
-                    self._flush()
-                    self._ready.append(Truncated(self._followed[oid].table.object, format_lsn(self.end)))
-        # Origin and type messages say nothing that we need.
-
-    def _row(self, data: bytes) -> None:
-        followed = self._followed.get(pgoutput.relation_of(data))
-        step = self._step
-        self._step = step + 1
-        if followed is None:
-            return
-        table, how = followed.table, followed.layout
-        old, new = pgoutput.parse_row(data, how)
-        version = Version(self._position, self._xid, None, step)
-        old_id = into = None
-        if new is None:
-            assert old is not None
-            change = Change(Op.DELETE, how.id_of(old), {}, version, self._committed_at)
-        else:
-            record_id = how.id_of(new)
-            if old is not None:
-                old_id = how.id_of(old)
-                if old_id == record_id:
-                    old_id = None
-            op = Op.UPSERT
-            if table.merged_into is not None:
-                survivor = new.get(table.merged_into)
-                if survivor is not None:
-                    op, into = Op.MERGE, join_id([key_text(survivor)])
-            change = Change(op, record_id, new, version, self._committed_at, old_id, into)
-        if self._own is not None:
-            self._own.append((table.object, change))
-        else:
-            self._add(table.object, change)
-
-    def _add(self, name: str, change: Change) -> None:
-        group = self._groups.get(name)
-        if group is None:
-            group = self._groups[name] = []
-        group.append(change)
-        self.count += 1
-
-    def _message(self, transactional: bool, prefix: str, content: bytes) -> None:
-        if not transactional or prefix not in (MESSAGE_PREFIX, MARK_PREFIX):
-            return
-        try:
-            said = msgspec.json.decode(content, type=Said)
-        except msgspec.DecodeError:
-            return  # somebody else's, under our prefix
-        if (said.installation, said.account) != (self._context.installation, self._context.account):
-            return
-        if prefix == MARK_PREFIX:
-            self._marks.append(said.mark)
-        elif said.tokens is None:
-            self._own = []
-        else:
-            self._tokens.update({(name, record_id): token for name, record_id, token in said.tokens})
-
-    def _commit(self, end: int) -> None:
-        self._release_own()
-        self.end = max(self.end, end)
-        self.open = False
-        if self._marks:
-            self._flush()
-            self._ready += [Marked(mark, format_lsn(self.end)) for mark in self._marks]
-            self.told = self.end
-            self._marks = []
-
-    def _release_own(self) -> None:
-        """Gives the rows of our own transaction their tokens, as far as they have come."""
-        if self._own is not None:
-            for name, change in self._own:
-                token = self._tokens.get((name, change.id))
-                self._add(name, change if token is None else msgspec.structs.replace(change, token=token))
-            self._own, self._tokens = None, {}
-
-    def _extend(self, xid: int) -> int:
-        """A transaction's number in 64 bits: of the candidates the one near those that we have seen."""
-        near = self._xid_near
-        full = (near & ~(_FULL - 1)) | xid
-        if full > near + _HALF:
-            full -= _FULL
-        elif full < near - _HALF:
-            full += _FULL
-        self._xid_near = max(near, full)
-        return full
-
-    # ------------------------------------------------------------ relations
-
-    def alters(self, relation: Relation) -> bool:
-        """Whether the description tells of other fields than those last told (at first: those discovered)."""
-        return _shape(relation, self.tables[relation.oid]) != self._told_shapes[relation.oid]
-
-    def relation(self, relation: Relation, codecs: Mapping[int, Codec], natives: Mapping[str, str] | None) -> None:
-        """A table is described: rows after it are laid out so. `natives`: the types' names, where it `alters` it."""
-        table = self.tables[relation.oid]
-        if not {column.name for column in relation.columns}.issuperset(table.key):
-            raise CursorExpiredError(f"the key of {table.native} is another one than was discovered")
-        first = relation.oid not in self._followed
-        layout = pgoutput.layout(relation, codecs, table.key, table.skip)
-        self._followed[relation.oid] = Followed(table, layout)
-        if natives is None:
-            return
-        self._release_own()
-        self._flush()
-        if first:
-            # The log is behind what was discovered: what holds now is told, once, ahead of the older rows.
-            fields = tuple((column.name, column.native) for column in table.columns)
-        else:
-            fields = tuple((c.name, natives[c.name]) for c in relation.columns if c.name not in table.skip)
-            self._told_shapes[relation.oid] = _shape(relation, table)
-        renamed = (relation.schema, relation.name) != (table.schema, table.name)
-        told = None if renamed and not first else fields
-        self._ready.append(FieldsChanged(table.object, told, format_lsn(self.end)))
-
-    # ------------------------------------------------------------ out
-
-    def _flush(self) -> None:
-        """Turns the groups into batches. Only the last may say that all complete transactions are through."""
-        groups, self._groups, self.count = self._groups, {}, 0
-        last = len(groups) - 1
-        for index, (name, changes) in enumerate(groups.items()):
-            if index == last:
-                self.told = self.end
-            self._ready.append(Batch(name, tuple(changes), format_lsn(self.told)))
-
-    def heartbeat(self, looked_through: int) -> Heartbeat | None:
-        """Where the log stands for us, if that is further than last told and no transaction is half through."""
-        position = max(looked_through, self.end)
-        if self.open or position <= self.told:
-            return None
-        self.told = position
-        return Heartbeat(format_lsn(position), time.time())
-
-    def take(self) -> list[Captured]:
-        """All events so far."""
-        self._flush()
-        ready, self._ready = self._ready, []
-        return ready
-
-
-Shape = tuple[str, str, frozenset[tuple[str, int, int]]]
-
-
-def _shape(relation: Relation, table: Table) -> Shape:
-    columns = ((c.name, c.type_oid, c.modifier) for c in relation.columns if c.name not in table.skip)
-    return relation.schema, relation.name, frozenset(columns)
-
-
-def _shape_of_table(table: Table) -> Shape:
-    columns = ((column.name, column.type_oid, column.modifier) for column in table.columns)
-    return table.schema, table.name, frozenset(columns)
-
-
-# ---------------------------------------------------------------- the loop
 
 
 class Lookup(Protocol):
@@ -264,11 +35,17 @@ class Lookup(Protocol):
     async def codecs(self, relation: Relation) -> Mapping[int, Codec]:
         """Codecs that cover the relation's types."""
 
-    async def natives(self, relation: Relation) -> dict[str, str]:
-        """The names of its columns' types."""
+    async def fields(self, relation: Relation) -> Fields:
+        """The fields of its object, as they are now."""
 
-    async def check(self) -> None:
-        """Raises CursorExpiredError where a table of ours is no longer the one that the log tells of."""
+    def read(self, object: str, ids: Sequence[str] | None) -> AsyncGenerator[tuple[list[Record], Version], None]:
+        """Records as they are now (None: all, page by page), each time with what the read could see."""
+
+    def referring(self, object: str) -> tuple[str, ...]:
+        """The fields of an object that are kept in tables of pairs."""
+
+    async def check(self) -> list[Table]:
+        """The tables that are no longer there. Raises CursorExpiredError where one is another than the log tells of."""
 
 
 async def capture(stream: Replication, assembler: Assembler, lookup: Lookup) -> AsyncGenerator[Captured, None]:
@@ -288,16 +65,18 @@ async def capture(stream: Replication, assembler: Assembler, lookup: Lookup) -> 
             if data[0] != pgoutput.RELATION:
                 assembler.feed(data)
                 continue
-            relation = pgoutput.parse_relation(data)
-            if relation.oid in assembler.tables:
-                natives = await lookup.natives(relation) if assembler.alters(relation) else None
-                assembler.relation(relation, await lookup.codecs(relation), natives)
+            await _described(pgoutput.parse_relation(data), assembler, lookup)
         events = assembler.take()
         for event in events:
-            yield event
+            if isinstance(event, Touched):
+                async for batch in _reread(event, lookup):
+                    yield batch
+            else:
+                yield await _filled(event, lookup) if isinstance(event, Unfilled) else event
         now = time.monotonic()
         if now - checked_at >= CHECK:
-            await lookup.check()
+            for table in await lookup.check():
+                yield assembler.lose(table)
             checked_at = now
         if events:
             told_at = now
@@ -308,3 +87,67 @@ async def capture(stream: Replication, assembler: Assembler, lookup: Lookup) -> 
                 yield heartbeat
                 told_at = now
             await stream.wait(_HEARTBEAT)
+
+
+async def _described(relation: Relation, assembler: Assembler, lookup: Lookup) -> None:
+    """A table is described, ahead of its rows."""
+    if relation.oid in assembler.pairings:
+        assembler.pairs(relation, await lookup.codecs(relation))
+    if relation.oid in assembler.tables:
+        fields = await lookup.fields(relation) if assembler.alters(relation) else None
+        assembler.relation(relation, await lookup.codecs(relation), fields)
+
+
+# ---------------------------------------------------------------- what the log tells apart: pairs
+
+# A commit is in the log a moment before a read sees it.
+_UNSEEN = 0.002
+
+
+async def _reread(touched: Touched, lookup: Lookup) -> AsyncGenerator[Captured, None]:
+    """What the touched records are now, as changes; the last carries the cursor."""
+    async for records in _seen(touched.object, touched.ids, touched.writers, lookup):
+        for at in range(0, len(records), BATCH):
+            changes = tuple(_change(one, touched) for one in records[at : at + BATCH])
+            yield Batch(touched.object, changes, touched.before)
+    yield Heartbeat(touched.cursor, time.time())
+
+
+def _change(record: Record, touched: Touched) -> Change:
+    committed_at = touched.committed_at if touched.ids is None else touched.ids[record.id]
+    op = Op.UPSERT if record.into is None else Op.MERGE
+    return Change(op, record.id, record.values, record.version, committed_at, None, record.into)
+
+
+async def _filled(event: Unfilled, lookup: Lookup) -> Batch:
+    """The batch, its new records with what they refer to now. Where that has changed since, a touch follows."""
+    batch = event.batch
+    now: dict[str, dict[str, Value]] = {}
+    async for records in _seen(batch.object, event.ids, event.writers, lookup):
+        now |= {record.id: record.values for record in records}
+    names = lookup.referring(batch.object)
+    changes = tuple(
+        msgspec.structs.replace(one, values={**{n: now.get(one.id, {}).get(n) for n in names}, **one.values})
+        if one.id in event.ids and one.op is not Op.DELETE
+        else one
+        for one in batch.changes
+    )
+    return msgspec.structs.replace(batch, changes=changes)
+
+
+async def _seen(
+    name: str, ids: Iterable[str] | None, writers: frozenset[int], lookup: Lookup
+) -> AsyncGenerator[list[Record], None]:
+    """The records once a read sees the transactions that made them so."""
+    wanted = None if ids is None else list(ids)
+    sees_all = False
+    while not sees_all:
+        async with aclosing(lookup.read(name, wanted)) as pages:
+            async for records, version in pages:
+                seen = version.seen
+                sees_all = sees_all or (seen is not None and all(map(seen.sees, writers)))
+                if not sees_all:
+                    break
+                yield records
+        if not sees_all:
+            await asyncio.sleep(_UNSEEN)

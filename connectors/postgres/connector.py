@@ -22,7 +22,7 @@ again by identifier, and `capabilities.tokens` is false.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import ClassVar
 
@@ -46,8 +46,10 @@ from connectors.base import (
 )
 from connectors.postgres import catalog, health, ledger, read, slots, write
 from connectors.postgres import find as find_
-from connectors.postgres.capture import Assembler, capture
-from connectors.postgres.catalog import Discovered, Table
+from connectors.postgres.answers import absent
+from connectors.postgres.assembler import Assembler
+from connectors.postgres.batch import Target
+from connectors.postgres.capture import capture
 from connectors.postgres.client import Client, Connection, connect
 from connectors.postgres.find import Folding
 from connectors.postgres.lookup import Catalogs
@@ -55,7 +57,9 @@ from connectors.postgres.names import APPLICATION, MARK_PREFIX, format_lsn, pars
 from connectors.postgres.refusal import is_stale
 from connectors.postgres.replication import Replication, StreamBrokenError, broken
 from connectors.postgres.settings import PostgresObjectSettings, PostgresSettings
+from connectors.postgres.tables import Discovered, Table
 from rules.catalog import Catalog, Object
+from rules.version import Version
 
 # Seconds after which a ledger that was missing is looked for again: an administrator may have made it.
 _ASK_AGAIN = 30.0
@@ -148,7 +152,7 @@ class PostgresConnector:
             table = known.tables.get(name)
             if table is None:
                 raise FatalError(f"there is no object {name}", "see `tandem discover` for those that there are")
-            if table.problems:
+            if table.problems and table.is_there:
                 raise FatalError(f"{name} cannot be synced: {table.problems[0]}")
             self._shapes[name] = read.Shape(table)
         return self._shapes[name]
@@ -166,14 +170,12 @@ class PostgresConnector:
             raise RetriableError(message, retry_after=0.0) from error
 
     def _tables(self, known: Discovered) -> list[Table]:
-        """The context's tables, all of which must be fit to capture."""
-        tables = []
-        for use in self._context.objects:
-            table = known.tables[use.name]
-            if table.problems:
-                raise FatalError(f"{use.name} cannot be synced: {table.problems[0]}")
-            tables.append(table)
-        return tables
+        """The context's tables, all of which must be fit to capture. One that is not there only fails its own records."""
+        tables = [known.tables[use.name] for use in self._context.objects]
+        for table in tables:
+            if table.is_there and table.problems:
+                raise FatalError(f"{table.object} cannot be synced: {table.problems[0]}")
+        return [table for table in tables if table.is_there]
 
     async def _has_ledger(self, connection: Connection) -> bool:
         if not self._ledger and time.monotonic() >= self._ledger_asked + _ASK_AGAIN:
@@ -203,7 +205,8 @@ class PostgresConnector:
     async def prepare(self) -> str:
         """Makes ledger, publication and slot; see `slots` for the order and the waiting."""
         async with self._control.session("setting up capture") as connection:
-            tables = self._tables(await self._discover(connection))
+            known = await self._discover(connection)
+            tables = known.behind(self._tables(known))
             await self._make_ledger(connection)
             anew, added = await self._publish(connection, tables)
             state = await slots.slot_state(connection, self._slot)
@@ -235,7 +238,8 @@ class PostgresConnector:
         return False, False
 
     async def _publish_anew(self, connection: Connection) -> None:
-        await self._publish(connection, self._tables(await self._discover(connection)))
+        known = await self._discover(connection)
+        await self._publish(connection, known.behind(self._tables(known)))
 
     async def release(self) -> None:
         """Drops the slot and our own publication; the ledger stays."""
@@ -260,10 +264,12 @@ class PostgresConnector:
             self._control,
             self._publication,
             self._publish_anew if self._own_publication else None,
-            known.codecs,
-            list(tables.values()),
+            [known.tables[use.name] for use in self._context.objects],
+            known,
+            self._discover,
+            self._as_of_now,
         )
-        await lookup.check()
+        gone = {table.object for table in await lookup.check()}
         try:
             stream = await Replication.start(self._url, self._name, self._slot, self._publication, position)
         except StreamBrokenError as error:
@@ -271,7 +277,8 @@ class PostgresConnector:
         self._stream = stream
         try:
             assembler = Assembler(self._context, tables, row[0])
-            assembler.end = assembler.told = position
+            names = [use.name for use in self._context.objects]
+            assembler.begin(position, {name: None if name in gone else known.tables[name].shape for name in names})
             async with aclosing(capture(stream, assembler, lookup)) as events:
                 async for event in events:
                     yield event
@@ -331,8 +338,11 @@ class PostgresConnector:
     # ---------------------------------------------------------------- reading
 
     async def snapshot(self, object: str, resume: str | None) -> AsyncIterator[Page]:
-        """A full read in the order of the key; `resume` is the id after which it goes on."""
+        """A full read in the order of the key; `resume` is the id after which it goes on. A table that is gone reads empty."""
         shape = await self._shape(object)
+        if not shape.table.is_there:
+            yield Page(object, (), None)
+            return
         async with self._control.session(f"reading {object}") as connection:
             known = await self._ledger_of(connection)
 
@@ -346,12 +356,32 @@ class PostgresConnector:
     async def read(self, object: str, ids: Sequence[str]) -> list[Record]:
         """The records as they are now; those that are not there are left out."""
         shape = await self._shape(object)
+        if not shape.table.is_there:
+            return []
         async with self._control.session(f"reading {object}") as connection, self._current(object):
             return await read.read(connection, shape, await self._ledger_of(connection), ids)
+
+    async def _as_of_now(
+        self, object: str, ids: Sequence[str] | None
+    ) -> AsyncGenerator[tuple[list[Record], Version], None]:
+        """Records of these ids, or all page by page, each time with what the read could see."""
+        shape = await self._shape(object)
+        if ids is not None:
+            async with self._control.session(f"reading {object}") as connection, self._current(object):
+                yield await read.read_as_of(connection, shape, await self._ledger_of(connection), ids)
+            return
+        async with aclosing(self.snapshot(object, None)) as pages:  # type: ignore[type-var]
+            async for page in pages:
+                if page.records:
+                    yield list(page.records), page.records[0].version
+        async with self._control.session(f"reading {object}") as connection, self._current(object):
+            yield await read.read_as_of(connection, shape, await self._ledger_of(connection), [])
 
     async def find(self, object: str, identifiers: Sequence[Identifier]) -> list[Record]:
         """Records that match any of the identifiers, normalised as the rules do."""
         shape = await self._shape(object)
+        if not shape.table.is_there:
+            return []
         async with self._control.session(f"searching {object}") as connection, self._current(object):
             conditions, parameters = find_.condition(shape, identifiers, await self._folds(connection))
             if not conditions:
@@ -377,11 +407,13 @@ class PostgresConnector:
         if not writes:
             return []
         shape = await self._shape(object)
+        if not shape.table.is_there:
+            return [absent(write, shape.table.problems[0]) for write in writes]
         async with self._writer.session(f"writing {object}") as connection, self._current(object, writing=True):
             if not self._ledger:
                 await self._make_ledger(connection)
             known, folds = await self._ledger_of(connection), await self._folds(connection)
-            target = write.Target(shape, known, folds, self._looked_anew)
+            target = Target(shape, known, folds, self._looked_anew)
             results = await write.apply(connection, target, writes, fence)
             self._looked_anew = False
             return results

@@ -13,11 +13,11 @@ import idna
 import msgspec
 
 from connectors.base import Identifier, Record
-from connectors.postgres.catalog import Column
 from connectors.postgres.client import Connection
 from connectors.postgres.mapping import text_array
 from connectors.postgres.names import quote
 from connectors.postgres.read import Shape
+from connectors.postgres.tables import Column
 from rules.catalog import Kind, Value
 from rules.identifiers import normalise
 

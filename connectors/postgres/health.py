@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import msgspec
 
 from connectors.base import ConnectorError, Context, Health, Problem
-from connectors.postgres import ledger, slots
-from connectors.postgres.catalog import Discovered, Table
+from connectors.postgres import ledger, pairings, slots
 from connectors.postgres.client import Connection
 from connectors.postgres.names import PREFIX, quote
+from connectors.postgres.tables import Discovered, Table
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ async def check(connection: Connection, subject: Subject, found: Discovered) -> 
     problems = _server(facts)
     problems += await _slot(connection, subject, facts)
     tables = _objects(subject, found, facts.role, problems)
-    problems += await _publication(connection, subject, tables, facts)
+    problems += await _publication(connection, subject, found.behind(tables), facts)
     problems += await _ledger(connection, facts)
     problems += await _orphans(connection, subject)
     return Health(f"PostgreSQL {facts.version}", tuple(problems))
@@ -132,6 +132,8 @@ def _objects(subject: Subject, found: Discovered, role: str, problems: list[Prob
             verbs = ", ".join(lacking)
             message = f"{use.name}: the role {role} lacks {verbs} on {table.native}, so a sync cannot do that there"
             problems.append(Problem(message, f"GRANT {verbs} ON {table.sql} TO {quote(role)};", fatal=False))
+        for pairing in table.pairings:
+            problems += [Problem(f"{use.name}: {what}", how, fatal=False) for what, how in pairings.remedies(pairing)]
     return sound
 
 

@@ -6,31 +6,45 @@ publication, a column that a publication with a list of columns lacks, an exclud
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
-from connectors.base import CursorExpiredError, FatalError, RetriableError
+from connectors.base import CursorExpiredError, FatalError, Record, RetriableError
 from connectors.postgres import catalog, slots
-from connectors.postgres.catalog import Table
+from connectors.postgres.assembler import Fields
 from connectors.postgres.client import Client, Connection
 from connectors.postgres.mapping import Codec
 from connectors.postgres.pgoutput import Relation
+from connectors.postgres.tables import Discovered, Table
+from rules.version import Version
 
 Publish = Callable[[Connection], Awaitable[None]]
+Discover = Callable[[Connection], Awaitable[Discovered]]
+Read = Callable[[str, Sequence[str] | None], AsyncGenerator[tuple[list[Record], Version], None]]
 
 
 class Catalogs:
-    """`publish` discovers anew and brings our own publication up to date; None: the publication is not ours."""
+    """`publish` discovers anew and brings our own publication up to date; None: the publication is not ours.
+
+    `tables`: of the objects in use, those that are not there too.
+    """
 
     def __init__(
         self,
         control: Client,
         publication: str,
         publish: Publish | None,
-        codecs: Mapping[int, Codec],
         tables: Sequence[Table],
+        known: Discovered,
+        discover: Discover,
+        read: Read,
     ) -> None:
         self._control, self._publication, self._publish = control, publication, publish
-        self._codecs, self._tables = codecs, tables
+        self._codecs, self._discover = known.codecs, discover
+        sound = [table for table in tables if table.is_there]
+        self._tables = known.behind(sound)
+        self._paired = {table.oid for table in self._tables} - {table.oid for table in sound}
+        self._gone = [table for table in tables if not table.is_there]
+        self.read = read
 
     async def codecs(self, relation: Relation) -> Mapping[int, Codec]:
         """Codecs that cover the relation's types; types made since the discovery are looked up."""
@@ -39,10 +53,10 @@ class Catalogs:
                 self._codecs = {**self._codecs, **await catalog.load_codecs(connection)}
         return self._codecs
 
-    async def natives(self, relation: Relation) -> dict[str, str]:
-        """The names of its columns' types. Asked when the fields have changed, and so also whether that lays bare
+    async def fields(self, relation: Relation) -> Fields:
+        """The fields of its object, as they are now. Asked when they have changed, and so also whether that lays bare
         what must not be read."""
-        async with self._control.session("looking up types") as connection:
+        async with self._control.session("looking at the fields") as connection:
             table = next(table for table in self._tables if table.oid == relation.oid)
             missing = await catalog.missing_columns(connection, table.oid, table.exclude)
             if missing:
@@ -50,19 +64,36 @@ class Catalogs:
                     f"{table.native} has no column {missing[0]} any more, which is to be excluded: was it renamed?",
                     f"set `exclude` of the object {table.object} right",
                 )
-            return await catalog.native_types(connection, relation)
+            now = await self._discover(connection)
+            return now.tables[table.object].shape
 
-    async def check(self) -> None:
-        """Raises where a table of ours is gone, another one under its name, or no longer published."""
+    def referring(self, object: str) -> tuple[str, ...]:
+        """The fields of an object that are kept in tables of pairs."""
+        return next(
+            tuple(pairing.field.name for pairing in table.pairings) for table in self._tables if table.object == object
+        )
+
+    async def check(self) -> list[Table]:
+        """The objects whose table is no longer there. Raises where one is another than the log tells of, no longer published, or back."""
         async with self._control.session("looking at the tables") as connection:
             lost = await slots.unpublished(connection, self._publication, self._tables)
-            if lost:
+            there = await slots.existing(connection, [*lost, *self._gone])
+            objects = {table.oid for table in self._tables} - self._paired
+            gone = [table for table in lost if table.native not in there and table.oid in objects]
+            other = [table for table in lost if table not in gone]
+            if other:
                 raise CursorExpiredError(
-                    f"{', '.join(table.native for table in lost)}: no longer the table that the log tells of "
-                    f"(dropped, made anew, or taken out of the publication {self._publication})"
+                    f"{', '.join(table.native for table in other)}: no longer the table that the log tells of "
+                    f"(made anew, or taken out of the publication {self._publication})"
                 )
+            back = [table for table in self._gone if table.native in there]
+            if back:
+                raise CursorExpiredError(f"{', '.join(table.native for table in back)}: there again")
+            self._gone += gone
+            self._tables = [table for table in self._tables if table not in gone]
             if self._publish is not None:
                 await self._add_columns(connection, self._publish)
+            return gone
 
     async def _add_columns(self, connection: Connection, publish: Publish) -> None:
         """A table with excluded columns is published by a list, which does not grow with the table."""

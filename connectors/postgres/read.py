@@ -14,11 +14,12 @@ import msgspec
 import psycopg
 
 from connectors.base import Page, Pair, Record
-from connectors.postgres.catalog import Column, Table
+from connectors.postgres import pairs
 from connectors.postgres.client import Connection, translated
 from connectors.postgres.mapping import text_array
 from connectors.postgres.names import quote
 from connectors.postgres.pgoutput import key_text
+from connectors.postgres.tables import Column, Table
 from rules.catalog import Value, join_id, split_id
 from rules.version import Snapshot, Version
 
@@ -33,13 +34,15 @@ class Shape:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self.names = tuple(column.name for column in table.columns)
-        self.columns = {column.name: column for column in table.columns}
+        self.names = tuple(column.name for column in table.fields)
+        self.columns = {column.name: column for column in table.fields}
+        self.paired = {pairing.field.name: pairing for pairing in table.pairings}
         self.keys = table.keys()
         self._integer_key = len(self.keys) == 1 and self.keys[0].codec.load is int
-        self._convert = tuple((column.name, column.codec.load) for column in table.columns if not column.codec.plain)
+        self._convert = tuple((column.name, column.codec.load) for column in table.fields if not column.codec.plain)
         self._single_key = table.key[0] if len(table.key) == 1 else None
-        self.select = ", ".join(f"t.{quote(column.name)}" for column in table.columns)
+        plain = [f"t.{quote(column.name)}" for column in table.columns]
+        self.select = ", ".join([*plain, *(pairs.expression(one, table.key[0]) for one in table.pairings)])
         self.key_sql = ", ".join(f"t.{quote(name)}" for name in table.key)
 
     def values(self, row: Row) -> dict[str, Value]:
@@ -50,6 +53,14 @@ class Shape:
             if text is not None:
                 values[name] = load(text)  # type: ignore[arg-type]  # loaded as text
         return values
+
+    def references(self, row: Row) -> dict[str, Value]:
+        """Canonical values of a row of `pairs.shown_sql`, without its number."""
+        columns = [pairing.field for pairing in self.table.pairings]
+        return {
+            one.name: value if value is None or one.codec.plain else one.codec.load(value)
+            for one, value in zip(columns, row, strict=True)
+        }
 
     def id_of(self, values: dict[str, Value]) -> str:
         """The record's id."""
@@ -146,7 +157,9 @@ WHERE installation = $1 AND account = $2 AND object = $3 AND id = ANY($4::text[]
 ORDER BY id, link"""
 
 
-async def pairs(connection: Connection, ledger: Ledger, name: str, ids: Sequence[str]) -> dict[str, tuple[Pair, ...]]:
+async def remembered(
+    connection: Connection, ledger: Ledger, name: str, ids: Sequence[str]
+) -> dict[str, tuple[Pair, ...]]:
     """What the ledger remembers of the records."""
     if not ledger.there or not ids:
         return {}
@@ -169,15 +182,27 @@ async def records(
     prepare: bool = True,
 ) -> list[Record]:
     """The records that a query over the select list finds, as an image, with their pairs."""
+    return (await _imaged(connection, shape, ledger, query, parameters, prepare=prepare))[0]
+
+
+async def _imaged(
+    connection: Connection,
+    shape: Shape,
+    ledger: Ledger,
+    query: str,
+    parameters: Sequence[Any],
+    *,
+    prepare: bool = True,
+) -> tuple[list[Record], Version]:
     rows, version = await image(connection, query, parameters, prepare=prepare)
     found = [(shape.id_of(values), values) for values in map(shape.values, rows)]
-    known = await pairs(connection, ledger, shape.table.object, [record_id for record_id, _ in found])
+    known = await remembered(connection, ledger, shape.table.object, [record_id for record_id, _ in found])
     await connection.execute("COMMIT")
     merged = shape.table.merged_into
     return [
         Record(record_id, values, version, known.get(record_id, ()), _survivor(values, merged))
         for record_id, values in found
-    ]
+    ], version
 
 
 def _survivor(values: dict[str, Value], merged_into: str | None) -> str | None:
@@ -201,6 +226,15 @@ async def read(connection: Connection, shape: Shape, ledger: Ledger, ids: Sequen
         half = len(ids) // 2
         first = await read(connection, shape, ledger, ids[:half])
         return first + await read(connection, shape, ledger, ids[half:])
+
+
+async def read_as_of(
+    connection: Connection, shape: Shape, ledger: Ledger, ids: Sequence[str]
+) -> tuple[list[Record], Version]:
+    """The records of ids that are known to be of the key's type, and what the read could see, though it find none."""
+    keys = [key for record_id in ids if (key := shape.key_texts(record_id)) is not None]
+    query = f"SELECT {shape.select} FROM {shape.table.source} t JOIN {keys_sql(shape)} ON {keys_join(shape)}"  # noqa: S608
+    return await _imaged(connection, shape, ledger, query, key_arrays(shape, keys))
 
 
 # ---------------------------------------------------------------- the full read

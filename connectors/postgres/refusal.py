@@ -59,6 +59,8 @@ class Refusal(msgspec.Struct, frozen=True):
     column: str | None = None
     constraint: str | None = None
     sqlstate: str = ""
+    schema: str | None = None
+    table: str | None = None
 
 
 def is_connection(error: psycopg.Error) -> bool:
@@ -92,5 +94,7 @@ def refusal(error: psycopg.Error) -> Refusal:
         detail,
         diagnostics.column_name,
         diagnostics.constraint_name,
-        sqlstate=state,
+        state,
+        diagnostics.schema_name,
+        diagnostics.table_name,
     )

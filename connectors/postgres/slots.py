@@ -16,9 +16,10 @@ import msgspec
 import psycopg
 
 from connectors.base import FatalError, RetriableError
-from connectors.postgres.catalog import Table
 from connectors.postgres.client import Connection, translate
+from connectors.postgres.mapping import text_array
 from connectors.postgres.names import parse_lsn, quote
+from connectors.postgres.tables import Table
 
 # How long `prepare` waits for transactions that were open before: their end is what makes the log complete.
 PATIENCE = 30.0
@@ -292,6 +293,13 @@ async def unpublished(connection: Connection, publication: str, tables: Sequence
     rows = await (await connection.execute(query, [publication])).fetchall()
     there = {oid for (oid,) in rows}
     return [table for table in tables if table.oid not in there]
+
+
+async def existing(connection: Connection, tables: Sequence[Table]) -> set[str]:
+    """The native names of those tables under whose name there is one."""
+    query = "SELECT name FROM unnest($1::text[], $2::text[]) r(name, quoted) WHERE to_regclass(quoted) IS NOT NULL"
+    parameters = [text_array([table.native for table in tables]), text_array([table.sql for table in tables])]
+    return {name for (name,) in await (await connection.execute(query, parameters)).fetchall()}
 
 
 async def in_use(connection: Connection, state: SlotState, name: str) -> FatalError | RetriableError:

@@ -14,23 +14,23 @@ It must not know what a write is for, nor retry one: a row that is locked by som
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
 import psycopg
 
 from connectors.base import Fence, FencedError, Outcome, Record, Result, RetriableError, Write, WriteOp
-from connectors.postgres import find, ledger, statements
+from connectors.postgres import ledger, pairs, statements
 from connectors.postgres.answers import RETRY_AFTER, Answer, refused, result
-from connectors.postgres.blame import blame
+from connectors.postgres.batch import Batch, Target
 from connectors.postgres.client import Connection
 from connectors.postgres.mapping import text_array
 from connectors.postgres.names import MESSAGE_PREFIX
-from connectors.postgres.read import Ledger, Shape, keys_join, keys_sql, parse_snapshot
-from connectors.postgres.refusal import concerns_all, is_connection, is_stale, refusal
+from connectors.postgres.read import keys_join, keys_sql
+from connectors.postgres.refusal import concerns_all, is_connection, is_stale
 from connectors.postgres.statements import Job, UnfitError
-from rules.catalog import Value
+from connectors.postgres.writing import Writing
 from rules.version import Version
 
 # How long a row that somebody holds is waited for, and how long a statement may take.
@@ -39,21 +39,10 @@ OPTIONS = (
     f"-c lock_timeout={int(LOCK_TIMEOUT * 1000)} -c statement_timeout={int(STATEMENT_TIMEOUT * 1000)} "
     "-c idle_in_transaction_session_timeout=10s"
 )
-# Tables below this size are searched for an identifier in every spelling before a create; larger ones by index.
-SMALL = 2 << 20
 
 _POSITION = "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"
 _VERSION = "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn, pg_current_xact_id()::text::bigint"
 _MESSAGE = f"SELECT pg_logical_emit_message(true, '{MESSAGE_PREFIX}', $1::text)"
-
-
-class Target(msgspec.Struct, frozen=True):
-    """What is written to, and what the server can do."""
-
-    shape: Shape
-    ledger: Ledger
-    folding: find.Folding
-    looked_anew: bool = False  # the table has just been discovered: what it lacks now, it lacks
 
 
 async def apply(connection: Connection, target: Target, writes: Sequence[Write], fence: Fence | None) -> list[Result]:
@@ -101,13 +90,11 @@ class Round:
         self.connection, self.target, self.shape = connection, target, target.shape
         self.fence = fence if target.ledger.there else None
         self.closing = False
-        self.answers: dict[int, Answer] = {}
         self.writes = dict(writes)
-        self.jobs = [job for place, write in writes if (job := self._job(place, write)) is not None]
-        self.locked: dict[int, dict[str, Value]] = {}  # by place
-        self._position = 0
-        self._small = True
-        self._savepoint = False
+        self.batch = Batch(connection, target)
+        self.answers, self.locked = self.batch.answers, self.batch.locked
+        self.jobs = self.batch.jobs
+        self.jobs += [job for place, write in writes if (job := self._job(place, write)) is not None]
 
     def _job(self, place: int, write: Write) -> Job | None:
         try:
@@ -123,7 +110,8 @@ class Round:
             if key is None:
                 self.answers[place] = Answer(Outcome.MISSING, write.id)
                 return None
-        return Job(place, write, texts, key or [])
+        paired = {name: text for name, text in texts.items() if name in self.shape.paired}
+        return Job(place, write, texts, key or [], paired)
 
     async def run(self) -> dict[int, Result]:
         """All steps."""
@@ -133,19 +121,18 @@ class Round:
         behind = kept is not None and self.fence is not None and kept.is_behind(self.fence)
         await self._from_ledger(entries, behind=behind)
         await self._lock_rest()
+        if self.shape.paired:
+            await self._lock_pairs()
         self._judge()
-        await self._write()
+        await Writing(self.batch).run()
         return self._results(await self._close(kept))
 
     # ------------------------------------------------------------ 1. open
 
-    def _open_jobs(self, *ops: WriteOp) -> list[Job]:
-        return [job for job in self.jobs if job.place not in self.answers and job.write.op in ops]
-
     async def _open(self) -> tuple[Mapping[str, ledger.Entry], ledger.Kept | None]:
         execute = self.connection.execute
         who = self.target.ledger
-        existing = self._open_jobs(WriteOp.UPDATE, WriteOp.DELETE)
+        existing = self.batch.open_jobs(WriteOp.UPDATE, WriteOp.DELETE)
         fenced = known = rows = None
         async with self.connection.pipeline():
             if self.fence is not None:
@@ -167,8 +154,7 @@ class Round:
             self._take_locked(existing, await rows.fetchall())
         at = await place.fetchone()
         assert at is not None
-        self._position = int(at[0])
-        self._small = at[1] < SMALL and (not self.shape.table.partitioned or self.shape.table.rows < 10_000)
+        self.batch.stands_at(int(at[0]), at[1])
         kept = await self._check_fence(fenced)
         entries = {} if known is None else {row[0]: ledger.Entry(*row[1:]) for row in await known.fetchall()}
         return entries, kept
@@ -189,7 +175,9 @@ class Round:
         return json.dumps({"installation": who.installation, "account": who.account, **more}, ensure_ascii=False)
 
     def _strong(self, jobs: Sequence[Job]) -> bool:
-        """Whether a row is deleted or gets another key, which a reference to it must not survive."""
+        """Whether a row is deleted or gets another key, which a reference to it must not survive, or has pairs, of which none must come in between."""
+        if self.shape.paired:
+            return True
         key = set(self.shape.table.key)
         return any(job.write.op is WriteOp.DELETE or not key.isdisjoint(job.texts) for job in jobs)
 
@@ -225,25 +213,14 @@ class Round:
             f"SELECT (SELECT pg_current_snapshot()::text), {shape.select} "  # noqa: S608
             f"FROM {shape.table.source} t JOIN {keys_sql(shape)} ON {keys_join(shape)}"
         )
-        records = await self._image(query, statements.key_parameters(shape, jobs))
+        records = await self.batch.image(query, statements.key_parameters(shape, jobs))
         return {record.id: record for record in records}
-
-    async def _image(self, query: str, parameters: Sequence[Any]) -> list[Record]:
-        """Records read without a lock; the position was read before, at the opening."""
-        # Planned anew each time: only with the values in hand does the server hash a long list instead of walking it.
-        cursor = await self.connection.execute(query, parameters, prepare=False)
-        result = []
-        for seen, *row in await cursor.fetchall():
-            values = self.shape.values(row)
-            version = Version(self._position, None, parse_snapshot(seen))
-            result.append(Record(self.shape.id_of(values), values, version))
-        return result
 
     # ------------------------------------------------------------ 2. judge
 
     async def _lock_rest(self) -> None:
         """Rows that were not there to lock: gone, or held by somebody, who is waited for a moment."""
-        rest = [job for job in self._open_jobs(WriteOp.UPDATE, WriteOp.DELETE) if job.place not in self.locked]
+        rest = [job for job in self.batch.open_jobs(WriteOp.UPDATE, WriteOp.DELETE) if job.place not in self.locked]
         if not rest:
             return
         strong, execute = self._strong(rest), self.connection.execute
@@ -265,8 +242,30 @@ class Round:
             elif job.place not in self.locked:
                 self.answers[job.place] = Answer(Outcome.MISSING, job.write.id)
 
+    async def _lock_pairs(self) -> None:
+        """Locks the pairs of the rows, and reads anew what these refer to: so that it stays what it is until the commit."""
+        jobs = [job for job in self.jobs if job.place in self.locked and job.place not in self.answers]
+        keys = [text_array([job.key[0] for job in jobs])]
+        execute = self.connection.execute
+        await execute("SAVEPOINT held")
+        skip = False
+        try:
+            for pairing in self.shape.table.pairings:
+                await execute(pairs.lock_sql(self.shape, pairing, skip=False), keys)
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+            await execute("ROLLBACK TO SAVEPOINT held")
+            skip = True
+        for pairing in self.shape.table.pairings if skip else ():
+            free = await (await execute(pairs.lock_sql(self.shape, pairing, skip=True), keys)).fetchall()
+            there = await (await execute(pairs.count_sql(self.shape, pairing), keys)).fetchall()
+            for (number,) in Counter(there) - Counter(free):
+                message = f"a pair of it in {pairing.native} is locked by another transaction"
+                self.answers[jobs[number - 1].place] = Answer(Outcome.RETRY, jobs[number - 1].write.id, message=message)
+        for number, *shown in await (await execute(pairs.shown_sql(self.shape), keys)).fetchall():
+            self.locked[jobs[number - 1].place] |= self.shape.references(shown)
+
     def _judge(self) -> None:
-        for job in self._open_jobs(WriteOp.UPDATE, WriteOp.DELETE):
+        for job in self.batch.open_jobs(WriteOp.UPDATE, WriteOp.DELETE):
             write, stored = job.write, self.locked[job.place]
             record_id = self.shape.id_of(stored)
             unknown = next((name for name in write.expect if name not in stored), None)
@@ -280,120 +279,6 @@ class Round:
             else:
                 continue
             self.answers[job.place] = answer
-
-    # ------------------------------------------------------------ 3. write
-
-    async def _write(self) -> None:
-        """Deletions first: they make room under unique rules."""
-        deletes = self._open_jobs(WriteOp.DELETE)
-        if deletes:
-            await self._divide(deletes, WriteOp.DELETE, ())
-        for names, jobs in statements.update_groups(self._open_jobs(WriteOp.UPDATE)).items():
-            await self._divide(jobs, WriteOp.UPDATE, names)
-        creates = self._open_jobs(WriteOp.CREATE)
-        await self._find_existing([job for job in creates if job.write.identifiers])
-        creates = self._open_jobs(WriteOp.CREATE)
-        for names, jobs in statements.insert_groups(self.shape.table, creates):
-            await self._divide(jobs, WriteOp.CREATE, names)
-
-    async def _find_existing(self, jobs: Sequence[Job]) -> None:
-        """Answers creates of records that are there already."""
-        if not jobs:
-            return
-        found = None
-        if not self._small:
-            raw = [(i, job.write.values.get(i.field)) for job in jobs for i in job.write.identifiers]
-            found = find.indexed_condition(self.shape, raw)
-        if found is None:
-            wanted = [identifier for job in jobs for identifier in job.write.identifiers]
-            found = find.condition(self.shape, wanted, self.target.folding)
-        conditions, parameters = found
-        if not conditions:
-            return
-        query = (
-            f"SELECT (SELECT pg_current_snapshot()::text), {self.shape.select} FROM {self.shape.table.source} t "  # noqa: S608
-            f"WHERE {' OR '.join(conditions)} ORDER BY {self.shape.key_sql}"
-        )
-        records = await self._image(query, parameters)
-        if not records:
-            return
-        for job in jobs:
-            for identifier in job.write.identifiers:
-                match = next((r for r in records if find.matches([identifier], r.values)), None)
-                if match is not None:
-                    self.answers[job.place] = Answer(Outcome.EXISTS, match.id, record=match)
-                    break
-
-    async def _divide(self, jobs: Sequence[Job], op: WriteOp, names: tuple[str, ...]) -> None:
-        """Writes a group; where the server refuses it, its halves, down to the row that it refuses."""
-        try:
-            if await self._statement(jobs, op, names):
-                return
-        except psycopg.DatabaseError as error:
-            if is_connection(error) or (is_stale(error) and not self.target.looked_anew):
-                raise
-            await self.connection.execute("ROLLBACK TO SAVEPOINT part")
-            if len(jobs) == 1:
-                await self._refuse(jobs[0], error)
-                return
-            if concerns_all(error):
-                for job in jobs:
-                    await self._refuse(job, error)
-                return
-        half = len(jobs) // 2
-        await self._divide(jobs[:half], op, names)
-        await self._divide(jobs[half:], op, names)
-
-    async def _statement(self, jobs: Sequence[Job], op: WriteOp, names: tuple[str, ...]) -> bool:
-        """One statement behind a savepoint. False: some rows did not come back, and nothing was written."""
-        shape, execute = self.shape, self.connection.execute
-        if op is WriteOp.CREATE:
-            query, parameters = statements.insert_sql(shape, names), statements.insert_parameters(names, jobs)
-        elif op is WriteOp.UPDATE:
-            query = statements.update_sql(shape, names)
-            parameters = statements.update_parameters(shape, names, jobs)
-        else:
-            query, parameters = statements.delete_sql(shape), statements.key_parameters(shape, jobs)
-        async with self.connection.pipeline():
-            if self._savepoint:
-                await execute("RELEASE SAVEPOINT part")
-            self._savepoint = True
-            await execute("SAVEPOINT part")
-            cursor = await execute(query, parameters)
-        rows = await cursor.fetchall()
-        if len(rows) != len(jobs):
-            # A trigger (or row security) swallowed a row. Alone it is clear which.
-            if len(jobs) > 1:
-                await execute("ROLLBACK TO SAVEPOINT part")
-                return False
-            message = "a trigger or row security of the table kept the row from being written"
-            job = jobs[0]
-            self.answers[job.place] = Answer(Outcome.REJECTED, job.write.id, category="unknown", message=message)
-            return True
-        for place, row in enumerate(rows):
-            job = jobs[place if op is WriteOp.CREATE else row[0] - 1]
-            if op is WriteOp.DELETE:
-                self.answers[job.place] = Answer(Outcome.APPLIED, job.write.id, entered=True)
-                continue
-            values = shape.values(row if op is WriteOp.CREATE else row[1:])
-            self.answers[job.place] = Answer(Outcome.APPLIED, shape.id_of(values), values, entered=True)
-        return True
-
-    async def _refuse(self, job: Job, error: psycopg.Error) -> None:
-        what = refusal(error)
-        if what.sqlstate == "23505" and job.write.identifiers:
-            await self._find_existing([job])  # somebody was faster
-            if job.place in self.answers:
-                return
-        why = await blame(self.connection, self.shape, job, what, self.locked.get(job.place))
-        self.answers[job.place] = Answer(
-            what.outcome,
-            job.write.id,
-            category=what.category,
-            field=why.field,
-            message=why.message or what.message,
-            other=why.other,
-        )
 
     # ------------------------------------------------------------ 4. close
 

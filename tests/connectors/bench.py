@@ -13,6 +13,8 @@ people  id (made by the app), email (unique), name (required, 20 characters), ag
         amount (decimal, 2 places), domain, note (any length), secret (excluded), master_id (names a survivor)
 places  country, number (together the key), label
 things  code (a text key), label
+teams   id, name                                        (`paired` only)
+members id, name, team_id: the primary of its teams     (`paired` only)
 """
 
 from __future__ import annotations
@@ -200,4 +202,16 @@ class Bench(ABC):
 
     async def noise(self) -> None:
         """`slot`: writes a lot that does not concern the connector."""
+        raise NotImplementedError
+
+    async def pair(self, record_id: str, team: str, *, primary: bool) -> None:
+        """`paired`: a person adds a member to a team (again: only says anew whether it is the member's primary one)."""
+        raise NotImplementedError
+
+    async def unpair(self, record_id: str, team: str) -> None:
+        """`paired`: a person takes a member out of a team."""
+        raise NotImplementedError
+
+    async def paired(self, record_id: str) -> dict[str, bool]:
+        """`paired`: the teams of a member, and which is its primary one."""
         raise NotImplementedError

@@ -205,6 +205,8 @@ async def a_quiet_object_holds_no_log_back(bench: Bench) -> None:
         assert before > 1_000_000
         for _ in range(20):
             event = await log.next()
+            if isinstance(event, FieldsChanged):
+                continue  # how it may begin
             assert isinstance(event, Heartbeat), event
             await connector.confirm(event.cursor)
             if await bench.held_back() < before / 2:

@@ -9,7 +9,7 @@ is missing where nothing is (`Bench.offers`). Each is shown to fail by a twin wi
 
 from __future__ import annotations
 
-from tests.connectors import cases_again, cases_log, cases_reading, cases_writing
+from tests.connectors import cases_again, cases_log, cases_pairs, cases_reading, cases_writing
 from tests.connectors.bench import Bench
 from tests.connectors.contract_tools import (
     CASES,
@@ -35,6 +35,7 @@ __all__ = [
     "cases_again",
     "cases_for",
     "cases_log",
+    "cases_pairs",
     "cases_reading",
     "cases_writing",
     "changes_of",

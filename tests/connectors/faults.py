@@ -6,7 +6,7 @@ The faults are planted around the connector, so that they suit any; `FAULTS` pai
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from itertools import count
 from typing import Any
@@ -371,6 +371,18 @@ def _unfenced(kind: type[Connector]) -> type[Connector]:
     return Twin
 
 
+def _without_team(values: Mapping[str, Value]) -> dict[str, Value]:
+    return {name: value for name, value in values.items() if name != "team_id"}
+
+
+def _bare(change: Change) -> Change:
+    return change if change.version.seen is not None else evolve(change, values=_without_team(change.values))
+
+
+def _any_team(record: Record) -> Record:
+    return evolve(record, values={**record.values, "team_id": 1}) if record.values.get("team_id") else record
+
+
 def _deaf(kind: type[Connector]) -> type[Connector]:
     """It leaves out of its log what it has written itself."""
 
@@ -437,6 +449,32 @@ FAULTS: dict[str, tuple[str, Plant]] = {
     "takes a merged record for another": (
         "a_merge_names_the_survivor",
         record_fault(lambda record: evolve(record, into=None)),
+    ),
+    "takes any pair for the primary one": ("of_a_records_pairs_the_primary_one_is_read", record_fault(_any_team)),
+    "does not look at tables of pairs": (
+        "a_changed_pair_comes_by_as_a_change_of_its_record",
+        change_fault(lambda change: change if change.version.seen is None else None),
+    ),
+    "leaves out what the log tells apart": ("a_new_record_comes_by_with_its_pair", change_fault(_bare)),
+    "writes no pairs": (
+        "a_written_reference_moves_the_mark_and_removes_no_pair",
+        write_fault(lambda each: evolve(each, values=_without_team(each.values))),
+    ),
+    "tells of a pair before its record": (
+        "a_record_is_created_with_its_pair_under_its_token",
+        change_fault(lambda change: change if change.token is None else None),
+    ),
+    "does not compare pairs": (
+        "a_pair_that_was_changed_meanwhile_is_not_written_over",
+        write_fault(lambda each: evolve(each, expect=_without_team(each.expect))),
+    ),
+    "does not say which pair was refused": (
+        "a_pair_that_is_refused_is_named_and_nothing_of_its_record_is_written",
+        result_fault(lambda results, _: [evolve(result, field=None) for result in results]),
+    ),
+    "takes a pair that was read for older than its record": (
+        "racing_edits_of_a_pair_end_as_the_app_holds_them",
+        change_fault(lambda change: change if change.version.seen is None else evolve(change, version=Version(0))),
     ),
     "does not see a truncation": ("a_truncation_is_told_as_such_and_in_its_place", without(Truncated)),
     "does not see changed fields": ("changed_fields_are_told_before_the_rows_that_have_them", without(FieldsChanged)),

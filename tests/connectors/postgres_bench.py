@@ -18,6 +18,7 @@ from rules.catalog import Value, join_id, split_id
 from tests.connectors.bench import Bench
 
 KEYS = {"people": ("id",), "places": ("country", "number"), "things": ("code",), "samples": ("id",)}
+KEYS |= {"teams": ("id",), "members": ("id",)}
 
 OBJECTS = """
 CREATE TABLE people (
@@ -29,7 +30,12 @@ CREATE TYPE mood AS ENUM ('happy', 'so so', 'a,"b"');
 CREATE DOMAIN percent AS smallint CHECK (VALUE BETWEEN 0 AND 100);
 CREATE DOMAIN words AS text[];
 CREATE TYPE whole AS (n integer, t text);
-CREATE TABLE samples (id serial PRIMARY KEY)
+CREATE TABLE samples (id serial PRIMARY KEY);
+CREATE TABLE teams (id bigserial PRIMARY KEY, name text);
+CREATE TABLE members (id bigserial PRIMARY KEY, name text);
+CREATE TABLE member_teams (
+    member bigint REFERENCES members ON DELETE CASCADE, team bigint REFERENCES teams, is_primary boolean,
+    PRIMARY KEY (member, team))
 """
 
 # Per column its type and canonical values that must survive.
@@ -97,7 +103,18 @@ class PostgresBench(Bench):
     features = frozenset(
         {
             *("rekey", "toast", "merge", "truncate", "alter", "lose_log", "slot", "holding", "inserting", "committing"),
-            *("cutting", "trigger", "types", "writes", "exclude", "unique", "lengths", "places", "unreachable"),
+            *(
+                "cutting",
+                "trigger",
+                "types",
+                "writes",
+                "exclude",
+                "unique",
+                "lengths",
+                "places",
+                "unreachable",
+                "paired",
+            ),
         }
     )
 
@@ -193,7 +210,25 @@ class PostgresBench(Bench):
         rows = await self.run(f"SELECT {', '.join(KEYS[name])} FROM {name} ORDER BY {order}")
         return [join_id(list(map(str, row))) for row in rows]
 
+    def object_settings(self, name: str) -> Mapping[str, Any]:
+        if name == "members":
+            return {"references": {"team_id": {"via": "member_teams", "primary": "is_primary"}}}
+        return super().object_settings(name)
+
     # ------------------------------------------------------------ features
+
+    async def pair(self, record_id: str, team: str, *, primary: bool) -> None:
+        await self.run(
+            "INSERT INTO member_teams VALUES (%s, %s, %s) ON CONFLICT (member, team) DO UPDATE SET is_primary = %s",
+            [record_id, team, primary, primary],
+        )
+
+    async def unpair(self, record_id: str, team: str) -> None:
+        await self.run("DELETE FROM member_teams WHERE member = %s AND team = %s", [record_id, team])
+
+    async def paired(self, record_id: str) -> dict[str, bool]:
+        rows = await self.run("SELECT team::text, is_primary FROM member_teams WHERE member = %s", [record_id])
+        return dict(rows)
 
     async def truncate(self, name: str) -> None:
         await self.run(f"TRUNCATE {name}")

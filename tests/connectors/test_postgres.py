@@ -23,7 +23,7 @@ from connectors.base import (
     RetriableError,
     WriteOp,
 )
-from connectors.postgres import PostgresConnector, PostgresSettings, capture, replication, slots
+from connectors.postgres import PostgresConnector, PostgresSettings, assembler, capture, replication, slots
 from connectors.postgres.client import connect
 from connectors.postgres.names import slot_name
 from connectors.postgres.read import image, parse_snapshot
@@ -110,7 +110,10 @@ async def test_fields_tell_what_a_create_needs_and_what_cannot_be_written(url: s
     assert people.unique == (("a", "b"),)
     assert {name for name, field in fields.items() if field.required} == {"a", "e"}
     assert {name for name, field in fields.items() if field.read_only} == {"id"}
-    assert {name: field.references for name, field in fields.items() if field.references} == {"c": "firms"}
+    references = {name: (field.references, field.references_field) for name, field in fields.items()}
+    assert references["c"] == ("firms", None)
+    assert references["d"] == ("firms", "code"), "by another field than the key"
+    assert references["a"] == (None, None)
     assert fields["e"].type.max_length == 7
     assert (fields["f"].type.precision, fields["f"].type.scale) == (8, 3)
     assert (fields["g"].type.kind, fields["g"].type.scale, fields["g"].type.zone) == (Kind.TIMESTAMP, 2, False)
@@ -293,7 +296,7 @@ async def test_a_large_transaction_comes_in_batches_and_its_cursor_only_with_the
         run(url, "INSERT INTO t SELECT generate_series(1, 1800)")
         batches = [event for event in await log.settled() if isinstance(event, Batch)]
         assert [change.id for batch in batches for change in batch.changes] == [str(n) for n in range(1, 1801)]
-        assert all(len(batch.changes) <= capture.BATCH for batch in batches)
+        assert all(len(batch.changes) <= assembler.BATCH for batch in batches)
         assert {batch.cursor for batch in batches[:-1]} == {before}
         assert batches[-1].cursor != before
         steps = [change.version.step for batch in batches for change in batch.changes]
@@ -409,7 +412,7 @@ async def test_a_log_that_is_behind_the_table_tells_the_fields_of_now_once(url: 
         cursor = await account.prepare()
         run(url, "INSERT INTO t VALUES (1, 1)", "ALTER TABLE t ALTER a TYPE text, ADD b int", "UPDATE t SET b = 2")
         async with Log(account, cursor, PATIENCE) as log:
-            events = await log.settled()
+            events = [await log.next(), *await log.settled()]
             told = [event.fields for event in events if isinstance(event, FieldsChanged)]
             assert told == [(("id", "integer"), ("a", "text"), ("b", "integer"))]
             changes = [change.values for event in events if isinstance(event, Batch) for change in event.changes]

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from connectors.base import Batch, Change, Context, CursorExpiredError, FieldsChanged, Heartbeat, Marked, Op, Truncated
 from connectors.postgres import pgoutput
-from connectors.postgres.capture import Assembler
-from connectors.postgres.catalog import Column, Table
+from connectors.postgres.assembler import Assembler
 from connectors.postgres.mapping import PgType, build_codecs, field_type
 from connectors.postgres.names import MARK_PREFIX, MESSAGE_PREFIX, format_lsn, parse_lsn, slot_name
 from connectors.postgres.pgoutput import LogColumn, Relation
+from connectors.postgres.tables import Column, Table
 
 CODECS = build_codecs(
     {
@@ -116,8 +116,9 @@ def feed(into: Assembler, *messages: bytes) -> list[object]:
     for each in messages:
         if each[:1] == b"R":
             described = pgoutput.parse_relation(each)
-            natives = {c.name: CODECS[c.type_oid].cast for c in described.columns}
-            into.relation(described, CODECS, natives if into.alters(described) else None)
+            hidden = into.tables[described.oid].skip if described.oid in into.tables else ()
+            fields = tuple((c.name, CODECS[c.type_oid].cast) for c in described.columns if c.name not in hidden)
+            into.relation(described, CODECS, fields if into.alters(described) else None)
         else:
             into.feed(each)
     return list(into.take())
