@@ -152,7 +152,7 @@ class Projection:
             if count or (current and now - stored_at >= IDLE_S):
                 await self._store(writer, rows)
                 stored_at = now
-            await self._trim(writer, now)
+            await self._trim(writer, now, ends=current and until_current)
             if current and until_current:
                 return True
             if count < SMALL:
@@ -163,8 +163,8 @@ class Projection:
         await asyncio.to_thread(writer.store, rows, time.time())
         self._on_rows(rows)
 
-    async def _trim(self, writer: ReadModelWriter, now: float) -> None:
-        if self._retention_s is not None and now - self._trimmed_at > TRIM_EVERY_S:
+    async def _trim(self, writer: ReadModelWriter, now: float, *, ends: bool) -> None:
+        if self._retention_s is not None and (ends or now - self._trimmed_at > TRIM_EVERY_S):
             self._trimmed_at = now
             await asyncio.to_thread(writer.trim, now - self._retention_s)
 
