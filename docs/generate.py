@@ -11,6 +11,7 @@ from pathlib import Path
 
 from connectors.registry import OWN, find
 from rules.config import reference_markdown
+from tests.connectors.hubspot.fake import reference as fake_hubspot
 
 DOCS = Path(__file__).resolve().parent
 
@@ -20,7 +21,7 @@ def configuration() -> str:
     return reference_markdown({name: find(name) for name in OWN})
 
 
-PAGES = {"reference/configuration.md": configuration}
+PAGES = {"reference/configuration.md": configuration, "reference/fake-hubspot.md": fake_hubspot.page}
 
 
 def main() -> None:

@@ -124,6 +124,8 @@ def test_what_an_administrator_requires_is_refused_by_name_when_it_is_missing(fa
     assert body["errors"][0]["context"] == {"propertyName": ["company"]}
     both = {"lifecyclestage": "customer", "company": "C"}
     assert api.patch(f"/crm/objects/{{v}}/contacts/{id}", {"properties": both}).status_code == 200
+    assert fake.admin("DELETE", "rules") == {"removed": 2}
+    assert api.create(firstname="A")
 
 
 def test_an_email_is_unique_and_so_is_an_additional_one(fake: Fake, api: Api) -> None:

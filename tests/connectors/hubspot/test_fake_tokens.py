@@ -120,6 +120,12 @@ def test_a_refresh_token_gives_access_tokens_that_expire(fake: Fake, calling: Ca
     assert api.get(LIST).status_code == 200
 
 
+def test_tokens_and_the_app_may_be_looked_at(fake: Fake) -> None:
+    kinds = {each["token"]: (each["kind"], each["revoked"]) for each in fake.admin("GET", "tokens")["results"]}
+    assert kinds == {fake.token: ("service", 0)}
+    assert fake.app.items() <= fake.admin("GET", "app").items()
+
+
 def test_wrong_grants_are_refused(fake: Fake) -> None:
     refused(grant(fake, grant_type="refresh_token", refresh_token="wrong"), 400, "BAD_REFRESH_TOKEN")
     refused(grant(fake, grant_type="refresh_token", client_secret="wrong"), 400, "BAD_CLIENT_ID")

@@ -16,33 +16,35 @@ from .knobs import FIELDS, WrongKnobError
 from .portal import Request, Response, fields
 from .service import Service
 
+# The call, and the method that answers it; its docstring goes into the reference page.
+CALLS = {
+    "GET /fake/health": "health",
+    "GET /fake/knobs": "knobs",
+    "PATCH /fake/knobs": "turn",
+    "GET /fake/calls": "log",
+    "DELETE /fake/calls": "forget_calls",
+    "GET /fake/faults": "faults",
+    "POST /fake/faults": "order",
+    "DELETE /fake/faults": "forget_faults",
+    "GET /fake/tokens": "tokens",
+    "POST /fake/tokens": "new_token",
+    "PATCH /fake/tokens": "change_token",
+    "GET /fake/app": "app",
+    "PATCH /fake/app": "change_app",
+    "POST /fake/limits/reset": "reset_limits",
+    "POST /fake/reset": "reset",
+}
+
 
 class Admin:
     """Answers calls under /fake."""
 
     def __init__(self, service: Service) -> None:
         self._service, self._portal = service, service.portal
-        self._calls: dict[str, Callable[[Request], Any]] = {
-            "GET /fake/health": lambda request: {"status": "ok"},
-            "GET /fake/knobs": self._knobs,
-            "PATCH /fake/knobs": self._turn,
-            "GET /fake/calls": self._log,
-            "DELETE /fake/calls": self._forget_calls,
-            "GET /fake/faults": lambda request: {"results": faults.standing(self._portal)},
-            "POST /fake/faults": self._order,
-            "DELETE /fake/faults": self._forget_faults,
-            "GET /fake/tokens": self._tokens,
-            "POST /fake/tokens": self._new_token,
-            "PATCH /fake/tokens": self._change_token,
-            "GET /fake/app": self._app,
-            "PATCH /fake/app": self._change_app,
-            "POST /fake/limits/reset": self._reset_limits,
-            "POST /fake/reset": self._reset,
-        }
 
     def names(self) -> list[str]:
         """All calls, for the reference page."""
-        return [*self._calls, *people.CALLS, "ANY /fake/ui/…"]
+        return [*CALLS, *people.CALLS, "ANY /fake/ui/…"]
 
     def answer(self, request: Request, headers: dict[str, str]) -> Response:
         """One call."""
@@ -51,7 +53,8 @@ class Admin:
             url = request.url[len("/fake/ui") :]
             moved = Request(request.method, url, {}, request.query, request.body, request.actor, request.base)
             return self._service.person(moved)
-        own = self._calls.get(f"{request.method} {path}")
+        name = CALLS.get(f"{request.method} {path}")
+        own: Callable[[Request], Any] | None = getattr(self, name) if name else None
         done = people.CALLS.get(f"{request.method} {path}")
         try:
             if own:
@@ -66,22 +69,34 @@ class Admin:
         except RefusedError as error:
             return Response(error.status, body(error))
 
-    def _knobs(self, request: Request) -> Any:
+    def health(self, request: Request) -> Any:
+        """Answers when the fake does."""
+        return {"status": "ok"}
+
+    def faults(self, request: Request) -> Any:
+        """All faults that stand."""
+        return {"results": faults.standing(self._portal)}
+
+    def knobs(self, request: Request) -> Any:
+        """All knobs as they stand."""
         return {name: getattr(self._portal.knobs, name) for name in FIELDS}
 
-    def _turn(self, request: Request) -> Any:
+    def turn(self, request: Request) -> Any:
+        """Turns knobs: {NAME: VALUE}."""
         self._portal.turn(fields(request.body, (), tuple(FIELDS)))
-        return self._knobs(request)
+        return self.knobs(request)
 
-    def _order(self, request: Request) -> Any:
+    def order(self, request: Request) -> Any:
+        """Orders a fault: {kind, match?, method?, times?, skip?, every?, rate?, policy?}."""
         return {"id": faults.order(self._portal, faults.rule(fields(request.body, ("kind",), faults.GIVEN)))}
 
-    def _forget_faults(self, request: Request) -> Any:
+    def forget_faults(self, request: Request) -> Any:
+        """Takes back all faults."""
         self._portal.store.run("DELETE FROM fault")
         return {}
 
-    def _log(self, request: Request) -> Any:
-        """Calls by route and type: how many, how many were refused, which properties were asked for, how many inputs they had."""
+    def log(self, request: Request) -> Any:
+        """The log of calls by route and type: how many, with which status and inputs, which properties were asked for; `?after=` a number of `last`."""
         rows = self._portal.store.all(
             "SELECT route, object, status, inputs, properties, fault FROM call WHERE seq > ? ORDER BY seq",
             int(request.word("after", "0")),
@@ -99,17 +114,19 @@ class Admin:
         last = self._portal.store.value("SELECT coalesce(max(seq), 0) FROM call")
         return {"total": len(rows), "last": last, "today": self._service.limits.used("calls"), "results": results}
 
-    def _forget_calls(self, request: Request) -> Any:
+    def forget_calls(self, request: Request) -> Any:
+        """Empties the log."""
         self._portal.store.run("DELETE FROM call")
         return {}
 
-    def _tokens(self, request: Request) -> Any:
+    def tokens(self, request: Request) -> Any:
+        """All tokens, with scopes and whether they are revoked."""
         rows = self._portal.store.all("SELECT token, kind, app, scopes, expires, revoked FROM token ORDER BY token")
         names = ("token", "kind", "app", "scopes", "expires", "revoked")
         return {"results": [dict(zip(names, row, strict=True)) | {"scopes": row[3].split()} for row in rows]}
 
-    def _new_token(self, request: Request) -> Any:
-        """A service key. Without `scopes` it has all, `without` leaves some out."""
+    def new_token(self, request: Request) -> Any:
+        """A new service key: {token?, app?, scopes?, without?}. Without `scopes` it has all, `without` leaves some out."""
         given = fields(request.body or {}, (), ("token", "app", "scopes", "without"))
         number = self._portal.store.next("token")
         token, app = given.get("token", f"fake-service-key-{number}"), given.get("app", f"service-key-{number}")
@@ -119,8 +136,8 @@ class Admin:
         )
         return {"token": token, "app": app, "scopes": scopes}
 
-    def _change_token(self, request: Request) -> Any:
-        """Revokes a token or gives it back, or gives it other scopes. Without `token`: all of an `app`."""
+    def change_token(self, request: Request) -> Any:
+        """Revokes a token or gives it back, or gives it other scopes: {token or app, revoked?, scopes?}."""
         given = fields(request.body, (), ("token", "app", "scopes", "revoked"))
         by = "token" if "token" in given else "app"
         touched = 0
@@ -136,7 +153,8 @@ class Admin:
             raise not_found("There is no such token")
         return {"touched": touched}
 
-    def _app(self, request: Request) -> Any:
+    def app(self, request: Request) -> Any:
+        """The app for OAuth and the journal: its ids, secret, refresh token and scopes."""
         row = self._portal.store.one("SELECT id, client_id, client_secret, refresh_token, scopes FROM app")
         assert row is not None
         return {
@@ -144,21 +162,22 @@ class Admin:
             "scopes": row[4].split(),
         }
 
-    def _change_app(self, request: Request) -> Any:
-        """Another refresh token (empty: revoked), other scopes."""
+    def change_app(self, request: Request) -> Any:
+        """Gives the app another refresh token (empty: it is revoked), or other scopes: {refresh_token?, scopes?}."""
         given = fields(request.body, (), ("refresh_token", "scopes"))
         if "refresh_token" in given:
             self._portal.store.run("UPDATE app SET refresh_token = ?", given["refresh_token"])
         if "scopes" in given:
             self._portal.store.run("UPDATE app SET scopes = ?", " ".join(sorted(given["scopes"])))
-        return self._app(request)
+        return self.app(request)
 
-    def _reset_limits(self, request: Request) -> Any:
+    def reset_limits(self, request: Request) -> Any:
+        """Empties all windows and the day's budget."""
         self._service.limits.reset()
         self._portal.store.run("DELETE FROM budget")
         return {}
 
-    def _reset(self, request: Request) -> Any:
-        """A new portal, with the knobs that are given."""
+    def reset(self, request: Request) -> Any:
+        """An empty portal with default knobs and those that are given; the log of calls stays."""
         self._service.begin_anew(fields(request.body or {}, (), tuple(FIELDS)))
         return {}

@@ -6,8 +6,10 @@ Responsible for sockets and for cutting connections. Must not know HubSpot.
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,26 @@ class _Protocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         _CONNECTIONS.pop(self.transport.get_extra_info("peername")[:2], None)
         super().connection_lost(exc)
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready, and ends in order at SIGINT and SIGTERM without handing them on when it has."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[int], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        assert sockets
+        self._ready(sockets[0].getsockname()[1])
 
 
 def cut(scope: Scope) -> None:
@@ -69,9 +91,8 @@ def serve(folder: Path, port: int, knobs: Mapping[str, Any], ordered: list[str],
         proxy_headers=False,
         timeout_keep_alive=60,
     )
-    ready(listening.getsockname()[1])
     try:
-        uvicorn.Server(config).run(sockets=[listening])
+        asyncio.run(_Server(config, ready).serve(sockets=[listening]))
     finally:
         listening.close()
         portal.store.close()
