@@ -11,6 +11,7 @@ RUN := $(BIN)/python
 # What the long runs take: make simulate SECONDS=600 SEED=7, make chaos MINUTES=10.
 SECONDS ?= 60
 SEED ?=
+STEPS ?=
 MINUTES ?= 3
 # For one test or one file: make test TESTS=tests/rules
 TESTS ?= tests
@@ -60,8 +61,8 @@ lint: setup ## ruff, format, types, import contracts
 format: setup ## puts the code into its form
 	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format .
 
-simulate: setup ## random histories against the pure rules: SECONDS=60 SEED=
-	$(call program,simulate,tests/simulation/__main__.py,$(RUN) -m tests.simulation --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)))
+simulate: setup ## random histories against the pure rules: SECONDS=60 or STEPS=, SEED=
+	$(call program,simulate,tests/simulation/__main__.py,$(RUN) -m tests.simulation $(if $(STEPS),--steps $(STEPS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)))
 
 chaos: setup ## kills and stops processes of a running pipeline, then counts: MINUTES=3
 	$(call program,chaos,tests/streams/chaos.py,$(RUN) -m tests.streams.chaos --seconds $$(( $(MINUTES) * 60 )) $(if $(SEED),--seed $(SEED)))

@@ -60,7 +60,7 @@ class Account:
         self.unconfirmed: list[tuple[str, Any]] = []
         self.scanned: dict[
             str, tuple[int, set[str]]
-        ] = {}  # by object: when it was last scanned in full, and what was there
+        ] = {}  # by object: when it was last scanned in full, and what it has told to be gone
         self.errands: dict[tuple[str, str], Errand] = {}  # by sync and object
         self.singles: deque[ReadRecords] = deque()
         self.changes: deque[Change] = deque()
@@ -98,7 +98,7 @@ class Account:
         if not self.journal.rows:
             return self.way == "scan" and self._scan()
         again = self._take()
-        if self.crashes.now("capture: read, not stored in changes"):
+        if self.crashes.now("capture, read, not stored in changes"):
             self._restart(again)
             return True
         object_name = again[0][0]
@@ -108,7 +108,7 @@ class Account:
         else:
             self.changes.append(Change(again[0][1]))
         self.unconfirmed += again
-        if self.crashes.now("capture: stored in changes, not confirmed"):
+        if self.crashes.now("capture, stored in changes, not confirmed"):
             self._restart([])
         elif self.chooser.chance(0.7):
             self.unconfirmed.clear()
@@ -181,11 +181,11 @@ class Account:
             if self._is_scanned(name):
                 continue
             found = True
-            rows = machine.scanned(self.scanned.get(name, (-1, set()))[1])
+            rows = machine.scanned(self.scanned.get(name, (-1, set()))[1] - machine.reused)
             if rows:
                 self.changes.append(Change(Captured(self.name, name, tuple(rows))))
-            if not self.crashes.now("capture: scanned, the scan not kept"):
-                self.scanned[name] = (self.journal.tick, set(machine.records))
+            if not self.crashes.now("capture, scanned, the scan not kept"):
+                self.scanned[name] = (self.journal.tick, machine.gone)
         return found
 
     # ---------------------------------------------------------------- errands
@@ -216,7 +216,7 @@ class Account:
         page = Captured(self.name, order.object, machine.page(str(one) for one in ids), order.read)
         last = len(ids) < self.page_size
         self.changes.append(Change(page, order.connection, None if last else ids[-1]))
-        if self.crashes.now("read: page stored in changes, and no more"):
+        if self.crashes.now("read, page stored in changes, and no more"):
             errand.cursor = errand.resume
         elif last:
             self.changes.append(Change(ReadDone(self.name, order.object, order.read), order.connection))
@@ -243,14 +243,14 @@ class Account:
         if read is not None and errand is None:
             self.changes.popleft()  # of a read that was replaced
             return True
-        if self.crashes.now("route: before the inboxes"):
+        if self.crashes.now("route, before the inboxes"):
             return True
         inboxes = (change.to,) if change.to is not None else self.users(self.name, getattr(event, "object", ""))
         for inbox in inboxes:
             self.send(inbox, event)
-            if len(inboxes) > 1 and inbox != inboxes[-1] and self.crashes.now("route: in some inboxes"):
+            if len(inboxes) > 1 and inbox != inboxes[-1] and self.crashes.now("route, in some inboxes"):
                 return True
-        if self.crashes.now("route: in all inboxes, position not kept"):
+        if self.crashes.now("route, in all inboxes, position not kept"):
             return True
         self.changes.popleft()
         if errand is not None:

@@ -23,13 +23,24 @@ def same(entry: Config, one: Value, other: Value) -> bool:
         return bool(entry["values"].get(one) == other)
     left, right = (" ".join(str(value).split()) for value in (one, other))
     kind = entry.get("identifier")
-    if kind == "domain":
-        return _host(left) == _host(right)
-    return left == right or (kind is not None and kind != "sku" and left.casefold() == right.casefold())
+    return left == right or (kind is not None and normal(kind, left) == normal(kind, right))
 
 
-def _host(text: str) -> str:
-    return text.casefold().removeprefix("https://").removeprefix("www.").partition("/")[0]
+def normal(kind: str, value: Value) -> str | None:
+    """An identifier as it is compared (section 2), as far as the values of these histories need it; None where it is unusable."""
+    text = str(value).strip()
+    if is_empty(value):
+        return None
+    match kind:
+        case "email":
+            return text.casefold() if "@" in text and " " not in text else None
+        case "domain":
+            host = text.casefold().removeprefix("https://").removeprefix("www.").partition("/")[0]
+            return host if "." in host else None
+        case "name":
+            return " ".join(text.split()).casefold()
+        case _:
+            return text
 
 
 def allowed_sides(config: Config, entry: Config) -> set[str]:

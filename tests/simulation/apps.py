@@ -211,11 +211,19 @@ class Machine(App):
         if old_id in self.pairs:
             self.pairs[new_id] = self.pairs.pop(old_id)
 
-    def scanned(self, known: set[str]) -> list[Row]:
-        """What a full scan tells: all that is there, and of what it knew that it is gone."""
+    @property
+    def gone(self) -> set[str]:
+        """The ids that were there once, and are not."""
+        return {str(number) for number in range(1, self.next_id)} - self.records.keys()
+
+    def scanned(self, told: set[str]) -> list[Row]:
+        """What a full scan tells: all that is there, and what is gone and has not been `told`.
+
+        It must tell of whatever the account has ever shown, in a scan, a page of a read or an answer: else nobody would hear that it is gone.
+        """
         version, stamp = self.version(), float(self.journal.tick)
         rows = [msgspec.structs.replace(row, committed_at=stamp) for row in self.page(self.records)]
-        return rows + [Row(one, {}, version, "delete", committed_at=stamp) for one in known if one not in self.records]
+        return rows + [Row(one, {}, version, "delete", committed_at=stamp) for one in sorted(self.gone - told)]
 
 
 def _link(command: Command) -> str:

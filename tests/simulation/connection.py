@@ -120,23 +120,23 @@ class Connection:
                 self.changelog[key] = value
         self.position = taken[-1].offset
         self.sent.append(outputs)
-        if self.crashes.now("reconcile: changelog written, disk not"):
+        if self.crashes.now("reconcile, changelog written, disk not"):
             self._recover(undo, logged)
-        elif not self.crashes.now("reconcile: disk written, not acknowledged"):
+        elif not self.crashes.now("reconcile, disk written, not acknowledged"):
             for _ in taken:
                 self.inbox.popleft()
         return True
 
     def _send(self, outputs: Outputs) -> bool:
         """Sends all, in any order of the topics; False where it ended before all were acknowledged."""
-        if self.crashes.now("reconcile: decided, nothing sent"):
+        if self.crashes.now("reconcile, decided, nothing sent"):
             return False
         topics = [name for name in ("commands", "ticks", "statuses", "history", "letters") if getattr(outputs, name)]
         if len(topics) > 1 and self.crashes.on:
             topics = topics[self.chooser.below(len(topics)) :] + topics
         for name in dict.fromkeys(topics):
             getattr(self, f"_send_{name}")(outputs)
-            if self.crashes.now(f"reconcile: {'dead letters' if name == 'letters' else name} sent"):
+            if self.crashes.now(f"reconcile, {'dead letters' if name == 'letters' else name} sent"):
                 return False
         return True
 

@@ -71,7 +71,7 @@ class Delivery:
             self.topic.popleft()
             return True
         batch = self._next_batch()
-        if self.crashes.now("deliver: taken, nothing written"):
+        if self.crashes.now("deliver, taken, nothing written"):
             self.restart(batch)
             return True
         fate = self.chooser.weigh(FATES) if self.crashes.on and self._can_come_again(batch) else ""
@@ -81,7 +81,7 @@ class Delivery:
             self._done(batch)
             return True
         results = self._write(batch, self.epoch, fate)
-        if self._can_come_again(batch) and self.crashes.now("deliver: written, no results"):
+        if self._can_come_again(batch) and self.crashes.now("deliver, written, no results"):
             self.restart(batch)
             return True
         self._tell(results)
@@ -89,11 +89,11 @@ class Delivery:
             self.send(connection, event)
             if fate == "results come twice":
                 self.send(connection, event)
-        if self._can_come_again(batch) and self.crashes.now("deliver: results in the inbox, position not kept"):
+        if self._can_come_again(batch) and self.crashes.now("deliver, results in the inbox, position not kept"):
             self.restart(batch)
             return True
         self._done(batch)
-        if self.crashes.now("deliver: position kept, not acknowledged"):
+        if self.crashes.now("deliver, position kept, not acknowledged"):
             self.restart([])
         return True
 

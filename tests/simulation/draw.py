@@ -94,9 +94,9 @@ class Draw:
             customers.unique = ("tel",)
         if self._maybe(0.3):
             customers.strict = ("full_name",)
-        if self._maybe(0.1):
+        if self._maybe(0.25):
             customers.refers["chief"] = customers
-        if "leads" in machines and self._maybe(0.3):
+        if "leads" in machines and self._maybe(0.4):
             machines["leads"].refers["customer"] = customers
 
     def _hub(self) -> Setting:

@@ -7,12 +7,12 @@ import pytest
 from tests.simulation.run import play
 
 # Each showed a fault that has a test of its own since. When the simulator grows they play other histories.
-ONCE_FAILED: tuple[int, ...] = (2, 3, 15, 17, 19, 27, 28, 34, 35, 45)
+ONCE_FAILED: tuple[int, ...] = (2, 3, 15, 17, 19, 27, 28, 34, 35)
 
 
 @pytest.mark.parametrize("block", range(4))
 def test_whatever_happens_in_whatever_order_the_promises_are_kept(block: int) -> None:
-    for seed in range(1000 + 18 * block, 1018 + 18 * block):
+    for seed in range(2000 + 15 * block, 2015 + 15 * block):
         play(seed)
 
 

@@ -33,7 +33,7 @@ ACTIONS = {
     "read": 60,
     "trouble": 22,
     "operator": 10,
-    "zombie": 6,
+    "zombie": 10,
 }
 Note = str | tuple[Event, list[AccountOrder]]
 PATIENCE = 40000  # actions after which a calm world must have come to rest
@@ -66,6 +66,7 @@ class Simulation:
         )  # syncs whose policy was ever edited: what was settled under the earlier one stays as it is
         self.restores: list[tuple[int, str, str]] = []  # how many deeds there were, sync, account
         self.spare_filters: dict[str, Any] = {}
+        self.confirmed = False  # something was stopped, and a person has let it go on, at the last rest
         self.broken: set[tuple[str, str]] = set()
         self.judges: list[Judge] = []  # look at each decision before it has any effect
         self._connect()
@@ -214,7 +215,7 @@ class Simulation:
 
     def calm(self) -> None:
         """Everything comes up and is carried through, without any more faults, until nothing moves."""
-        self.crashes.on = False
+        self.crashes.on = self.confirmed = False
         self.say("--- calm")
         for name, account in self.accounts.items():
             account.down = False
@@ -232,6 +233,7 @@ class Simulation:
                 for name, row in list(connection.syncs.items()):
                     if row.state == "stopped":
                         self.order("confirm", name)
+                        self.confirmed = True
             self.exhaust()
             self.pass_time(310)
         self.exhaust()
