@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "confirm": ("orders", "Lets a stopped sync go on, deletions included."),
     "tap": ("tapping", "Prints events as JSON lines, decoded."),
     "schema": ("configure", "Prints the JSON Schema of sync.yaml, for editors."),
+    "fake": ("fake", "A fake of HubSpot on this machine, to try things out against."),
     "broker": ("engine", "The embedded broker alone."),
     "worker": ("engine", "Workers alone, for a cluster."),
 }
