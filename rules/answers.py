@@ -14,7 +14,7 @@ from rules.plan import Sync
 from rules.records import store
 from rules.remedies import remedy
 from rules.seats import claims, dissolve, has_lost, leave, place_of, reference, seat_record
-from rules.sending import command_of, digest_of_field, digest_of_flight, end_flight, set_status
+from rules.sending import command_of, digest_of_field, digest_of_flight, end_flight, landed, set_status
 from rules.state import Flight, Image, Link, Refusal
 from rules.version import NEVER
 from rules.work import start
@@ -126,6 +126,7 @@ def _done(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results) 
         _created(draft, sync, answer, link, image, place)
         return
     link.flight = None
+    landed(draft, sync, link)
     settle_bases(draft, sync, link, flight, flight.values if answer.values is None else answer.values)
     if _is_fresh(answer, image) and image is not None and link.ids[side] == answer.id:
         assert answer.values is not None and answer.version is not None
@@ -279,6 +280,7 @@ def _wait(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results) 
         end_flight(draft, sync, link)
         link.number = flight.number
     link.waits = event.account
+    landed(draft, sync, link)
     what = "is unavailable" if answer.outcome == "deferred" else "could not take it yet"
     message = f"{event.account} {what}" + (f": {answer.message}" if answer.message else "")
     set_status(draft, link, "pending", answer.category or "unavailable", message)
@@ -313,6 +315,7 @@ def _missing(draft: Draft, sync: Sync, answer: Answer, link: Link) -> None:
         _deleted(draft, sync, answer, link, flight.side)
         return
     link.flight, link.number = None, flight.number
+    landed(draft, sync, link)
     place = place_of(sync, flight.side, record_id or "")
     image = draft.image(*place)
     if image is None or image.gone or answer.id != record_id:

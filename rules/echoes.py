@@ -10,7 +10,7 @@ from rules.draft import Draft, Place
 from rules.links import paired, touch
 from rules.plan import Sync
 from rules.seats import claims, has_lost, leave, place_of, reference, seat_record
-from rules.sending import end_flight, read_token
+from rules.sending import end_flight, landed, read_token
 from rules.state import Flight, Link, Values
 from rules.values import is_empty
 
@@ -33,6 +33,7 @@ def adopt(draft: Draft, place: Place, token: str, stored: Values) -> None:
             _adopt_created(draft, sync, named[1], link, place, stored)
         elif flight.op == "update":
             link.flight = None
+            landed(draft, sync, link)
             settle_bases(draft, sync, link, flight, {**flight.values, **stored}, sure=True)
             touch(draft, sync, named[1], link)
             if has_lost(link):

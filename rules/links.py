@@ -10,6 +10,7 @@ from rules.creating import adopt_known, create, restore
 from rules.draft import Draft
 from rules.events import FieldChange
 from rules.loops import find_loop
+from rules.matching import written_by_peer
 from rules.merge import FieldProblem, FieldWrite, Plan, Rule, merge
 from rules.origins import changes_of, of_field
 from rules.plan import Sync
@@ -188,6 +189,12 @@ def _merge(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
     # The side that does not win goes first, so that a conflict is settled by one command.
     for side in (1 - sync.default, sync.default):
         if plan.writes[side]:
+            fields = {write.field: write.mapping.fields[1 - side] for write in plan.writes[side]}
+            peer = written_by_peer(draft, sync, link, side, fields) if draft.rules.peers[sync.name] else None
+            if peer is not None:
+                own = reference(sync, side, link.ids[side])
+                set_status(draft, link, "pending", None, f"waits for the sync {peer}, which is writing the same", own)
+                return
             _send_update(draft, sync, link_id, link, side, plan.writes[side])
             return
     link.unexplained = 0

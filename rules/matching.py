@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
 import msgspec
@@ -133,6 +133,25 @@ def created_by_peer(draft: Draft, sync: Sync, image: Image) -> str | None:
         link = None if peer is None or peer.link is None else draft.link(name, peer.link)
         if peer is not None and link is not None and is_creating(link, 1 - peer.side):
             return name
+    return None
+
+
+def written_by_peer(draft: Draft, sync: Sync, link: Link, target: int, fields: Mapping[str, str]) -> str | None:
+    """Another sync of the same two objects that is writing one of these fields just now, or one that they come from: two that both do would take turns.
+
+    `fields`: the field to write into the record of side `target`, and that of the other which it comes from.
+    """
+    for name in draft.rules.peers[sync.name]:
+        for side in (0, 1):
+            image = draft.image(*place_of(sync, side, link.ids[side] or ""))
+            peer = None if image is None else image.seats.get(name)
+            theirs = None if peer is None or peer.link is None else draft.link(name, peer.link)
+            if peer is None or theirs is None or theirs.flight is None or theirs.waits is not None:
+                continue
+            into = side if theirs.flight.side == peer.side else 1 - side
+            touched = fields.keys() if into == target else fields.values()
+            if theirs.status == "pending" and any(field in theirs.flight.values for field in touched):
+                return name
     return None
 
 

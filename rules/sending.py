@@ -150,12 +150,20 @@ def set_status(
     link.status, link.category, link.message, link.other = status, category, message, other
 
 
+def landed(draft: Draft, sync: Sync, link: Link) -> None:
+    """A command is on its way no more: another sync that writes the same may have waited for that."""
+    if draft.rules.peers[sync.name]:
+        for side in (0, 1):
+            draft.stir(*place_of(sync, side, link.ids[side] or ""))
+
+
 def end_flight(draft: Draft, sync: Sync, link: Link) -> None:
     """What became of a command is known: what waited for that is looked at again at the end of the event."""
     flight = link.flight
     if flight is None:
         return
     link.flight, link.waits = None, None
+    landed(draft, sync, link)
     source = link.ids[1 - flight.side]
     if flight.op == "create":
         if source is not None:

@@ -336,3 +336,18 @@ def test_a_late_change_of_a_record_that_another_sync_still_knows_brings_none_bac
     world.capture("crm")
     world.settle()
     assert [one["title"] for one in leads.records.values()] == ["Bob"]
+
+
+def test_two_syncs_that_write_the_same_field_do_not_exchange_its_values_for_ever() -> None:
+    both: Any = {**SYNC, "default": "shop", "mapping": [*SYNC["mapping"], *NOTES["mapping"]]}
+    region: Any = [{"field": "notes", "op": "eq", "value": "n2"}]
+    world = two(both, {**both, "filters": {"crm": region, "shop": [{**region[0], "field": "memo"}]}})
+    world.left.create(email="a@x.io", notes="n1")
+    world.start()
+    assert world.stands("crm", "1", "notes") == ("excluded", "filter")
+    before = world.written()
+    world.left.edit("1", notes="n2")
+    world.settle()
+    assert world.right.records["1"]["memo"] == "n2"
+    assert world.written() == before + 1
+    assert {world.stands("crm", "1", name) for name in ("people", "notes")} == {("in_sync", None)}
