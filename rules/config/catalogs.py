@@ -130,6 +130,7 @@ class _Sync:
         if left is None or right is None:
             return
         if mapping.association is None:
+            yield from self.copied_reference(path, left, right)
             try:
                 conversion(left.type, right.type, mapping.values)
             except InconvertibleError as error:
@@ -153,6 +154,24 @@ class _Sync:
         if mapping.association is not None:
             yield from self.association(mapping.association, path, side, one)
 
+    def copied_reference(self, path: Path, left: Field, right: Field) -> Iterator[Finding]:
+        """A pair of references that no association translates: ids of one account mean nothing in the other."""
+        pair = tuple(zip(self.sync.accounts, (left, right), strict=True))
+        if any(one.references is None for _, one in pair):
+            return
+        wanted = {account: one.references for account, one in pair}
+        named = [name for name, one in self.installation.syncs.items() if one.between == wanted]
+        if not named and any(one.type.kind is not Kind.INTEGER for _, one in pair):
+            return  # a code that both accounts use, perhaps
+        fields = " and ".join(f"'{one.name}' of '{account}' refers to '{one.references}'" for account, one in pair)
+        there, here = (f"'{one.references}' of '{account}'" for account, one in pair)
+        remedy = (
+            f"write association: {named[0]}"
+            if named
+            else f"add a sync of {there} and {here} and name it as association, or remove the entry"
+        )
+        yield Finding(path, f"{fields}, and without an association the numbers are copied as they are", remedy)
+
     def constant(self, mapping: MappingConfig, path: Path, one: Field) -> Iterator[Finding]:
         value = list(mapping.value) if isinstance(mapping.value, tuple) else mapping.value
         try:
@@ -161,11 +180,19 @@ class _Sync:
             message = f"the constant does not fit '{one.name}': {error.reason}"
             yield Finding((*path, "value"), message, f"write {error.allowed or describe(one.type)}")
 
+    def lacks_code(self, other: SyncConfig, account: str, one: Field) -> bool:
+        """Whether the field by whose value it refers is not there."""
+        target = self.catalogs.get(account, {}).get(other.between.get(account, ""))
+        return target is not None and target.name == one.references and target.field(one.references_field or "") is None
+
     def association(self, sync: str, path: Path, side: int, one: Field) -> Iterator[Finding]:
         account, other = self.sync.accounts[side], self.installation.syncs.get(sync)
         if one.type.kind not in _REFERRING:
             message = f"'{one.name}' of '{account}' is {noun(one.type)}, which cannot refer to a record"
             yield Finding((*path, account), message, "name the field that holds the reference")
+        elif other is not None and one.references_field is not None and self.lacks_code(other, account, one):
+            message = f"'{one.name}' of '{account}' holds '{one.references_field}' of '{one.references}', which has no such field"
+            yield Finding((*path, account), message, "mend `references` of the object")
         elif other is not None and one.references is not None and one.references != other.between.get(account):
             message = (
                 f"'{one.name}' of '{account}' refers to '{one.references}', "

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ValidationError
 
-from rules.config import secrets
+from rules.config import nesting, secrets
 from rules.config.checks import Whole, check
 from rules.config.models import AccountConfig, Installation
 from rules.config.problems import ConfigError, did_you_mean
@@ -194,5 +194,7 @@ def _validated(model: type[BaseModel], settings: dict[str, Any], path: Path, als
             {key: value for key, value in settings.items() if key not in strange and value is not None}
         )
     except ValidationError as error:
-        found += findings(error, settings, path, [*known, *also])
+        found += findings(
+            error, settings, path, lambda below: [*nesting.keys_at(model, below), *(() if below else also)]
+        )
     return found

@@ -16,6 +16,7 @@ from pydantic_core import PydanticUndefined
 from rules.config.entries import OPTIONS
 from rules.config.loader import Connectors
 from rules.config.models import AccountConfig, BrokerConfig, Installation, MappingConfig, Sasl, SyncConfig, Tls
+from rules.config.nesting import within
 from rules.filters import AllOf, AnyOf, Condition, Op
 from rules.identifiers import EXPECTED
 
@@ -162,6 +163,9 @@ def _connectors(connectors: Connectors) -> Iterator[str]:
             yield from _section(f"An account of `connector: {name}`", connector.Settings)
         if connector.ObjectSettings.model_fields:
             yield from _section(f"An object of `connector: {name}`", connector.ObjectSettings)
+        for of, model in (("an account", connector.Settings), ("an object", connector.ObjectSettings)):
+            for key, one in within(model):
+                yield from _section(f"One of `{key}` of {of} of `connector: {name}`", one)
 
 
 def _default(value: object) -> str:

@@ -6,7 +6,7 @@ not know what a sync means.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -51,8 +51,11 @@ def where(path: Path) -> str:
             return "the file"
 
 
-def findings(error: ValidationError, data: Any, base: Path = (), known: Iterable[str] | None = None) -> list[Finding]:
-    """What a validation found, in terms of the file. `data` is what was validated, `base` its path, `known` its keys."""
+Known = Callable[[Path], Iterable[str]]  # the keys that may stand at a path below what was validated
+
+
+def findings(error: ValidationError, data: Any, base: Path = (), known: Known | None = None) -> list[Finding]:
+    """What a validation found, in terms of the file. `data` is what was validated, `base` its path."""
     found: list[Finding] = []
     for detail in error.errors(include_url=False):
         if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:
@@ -96,12 +99,12 @@ def _walk(location: tuple[int | str, ...], data: Any) -> Path:
     return tuple(path)
 
 
-def _general(detail: ErrorDetails, data: Any, base: Path, known: Iterable[str] | None) -> Finding:
+def _general(detail: ErrorDetails, data: Any, base: Path, known: Known | None) -> Finding:
     kind = detail["type"]
     path = _walk(detail["loc"], data)
     here = (*base, *path)
     if kind == "extra_forbidden":
-        return unknown_key(here, known if known and len(path) == 1 else keys_of(here[:-1]))
+        return unknown_key(here, keys_of(here[:-1]) if known is None else known(path[:-1]))
     if kind == "missing":
         name = str(detail["loc"][-1])
         return Finding((*here, name), f"{where(here)} has no '{name}'", _EXAMPLES.get(name, f"add {name}: …"), key=True)

@@ -213,3 +213,44 @@ def test_a_cycle_through_fields_that_an_account_requires_is_refused() -> None:
         "sync.yaml:10:48: the required associations form a cycle, so that no record could be created first in 'shop': companies → contacts → companies; "
         "let one of these fields be empty there, or remove its association"
     ]
+
+
+def referring(field: str, target: str, type_: FieldType = INTEGER, **more: Any) -> Field:
+    return Field(field, type_, references=target, **more)
+
+
+def test_a_pair_of_references_without_an_association_names_the_sync_that_translates_them() -> None:
+    assert found(ENTRY + "      - {crm: company_id, shop: firm_id}\n") == [
+        "sync.yaml:15:9: 'company_id' of 'crm' refers to 'companies' and 'firm_id' of 'shop' refers to 'firms', and without an association "
+        "the numbers are copied as they are; write association: companies"
+    ]
+
+
+def test_a_pair_of_references_to_objects_that_no_sync_pairs_is_refused() -> None:
+    crm, shop = catalogs()["crm"], catalogs()["shop"]
+    crm["contacts"] = an_object("contacts", email=TEXT, stage_id=referring("stage_id", "stages"))
+    shop["customers"] = an_object("customers", mail=TEXT, step_id=referring("step_id", "steps"))
+    assert found(ENTRY + "      - {crm: stage_id, shop: step_id}\n", {"crm": crm, "shop": shop}) == [
+        "sync.yaml:15:9: 'stage_id' of 'crm' refers to 'stages' and 'step_id' of 'shop' refers to 'steps', and without an association the numbers "
+        "are copied as they are; add a sync of 'stages' of 'crm' and 'steps' of 'shop' and name it as association, or remove the entry"
+    ]
+
+
+def test_a_code_that_both_accounts_use_may_be_paired_without_an_association() -> None:
+    crm, shop = catalogs()["crm"], catalogs()["shop"]
+    crm["contacts"] = an_object("contacts", email=TEXT, country=referring("country", "countries", TEXT))
+    shop["customers"] = an_object("customers", mail=TEXT, land=referring("land", "lands", TEXT))
+    assert found(ENTRY + "      - {crm: country, shop: land}\n", {"crm": crm, "shop": shop}) == []
+
+
+def test_a_reference_by_a_field_that_its_object_lacks_is_refused() -> None:
+    crm, shop = catalogs()["crm"], catalogs()["shop"]
+    shop["customers"] = an_object(
+        "customers", mail=TEXT, firm=referring("firm", "firms", TEXT, references_field="code")
+    )
+    entry = ENTRY + "      - {crm: company_id, shop: firm, association: companies}\n"
+    assert found(entry, {"crm": crm, "shop": shop}) == [
+        "sync.yaml:15:33: 'firm' of 'shop' holds 'code' of 'firms', which has no such field; mend `references` of the object"
+    ]
+    shop["firms"] = an_object("firms", title=TEXT, code=TEXT)
+    assert found(entry, {"crm": crm, "shop": shop}) == []
