@@ -93,6 +93,7 @@ class Capture:
         if shared.portal is None:
             body = (await self._client.get(f"/account-info/{API}/details", "asking for the account's details")).body
             shared.portal, shared.zone = str(body.get("portalId")), str(body.get("timeZone") or "UTC")
+            shared.currency = str(body.get("companyCurrency") or "")
         return shared.portal
 
     async def same_portal(self, cursor: str) -> None:

@@ -54,6 +54,7 @@ class Shared:
         self.throttled = 0.0  # seconds that the account made us wait
         self.zone: str = "UTC"
         self.portal: str | None = None
+        self.currency = ""  # of the company: what an amount without a currency is in
         self.unanswered: set[str] = (
             set()
         )  # tokens of creates that were sent and not answered, where nothing can find them
@@ -155,9 +156,8 @@ class Client:
         *, writing: bool,
     ) -> Answer:  # fmt: skip
         token = await self._token()
-        search = path.endswith("/search")
         if "/webhooks-journal/" not in path:
-            await self._enter(search=search, use=use)
+            await self._enter(search=path.endswith("/search"), association="/associations/" in path, use=use)
         asked_at = self.now()
         try:
             response = await self._client().request(
@@ -208,16 +208,16 @@ class Client:
             return (midnight.astimezone(UTC) - here.astimezone(UTC)).total_seconds()
         return 3600.0
 
-    async def _enter(self, *, search: bool, use: Use) -> None:
+    async def _enter(self, *, search: bool, association: bool, use: Use) -> None:
         """Waits for the account's limits, in the order of asking among equals."""
         limiter = self.shared.limiter
         deadline = time.monotonic() + PATIENCE
         while True:
             async with self.shared.gate:
                 now = time.monotonic()
-                delay = limiter.delay(now, search=search, use=use)
+                delay = limiter.delay(now, search=search, association=association, use=use)
                 if delay <= 0:
-                    limiter.take(now, search=search)
+                    limiter.take(now, search=search, association=association)
                     return
             if now + delay > deadline and use is not Use.BULK:
                 raise RetriableError("the account's limits are used up", retry_after=delay, throttled=True)

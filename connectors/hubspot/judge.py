@@ -83,8 +83,9 @@ def _same(stored: Value, value: Value) -> bool:
     return not isinstance(stored, bool | list) and not isinstance(value, bool | list) and str(stored) == str(value)
 
 
-def to_send(shape: Shape, job: Job, before: Image | None) -> dict[str, str]:
-    """The properties to send: those that differ, with what belongs to them. `before`: None for a create. Raises `UnfitError`."""
+def to_send(shape: Shape, job: Job, before: Image | None, home: str = "") -> dict[str, str]:
+    """The properties to send: those that differ, with what belongs to them. `before`: None for a create.
+    `home`: the company's currency, in which an amount without one is. Raises `UnfitError`."""
     stored = {} if before is None else before.raw
     texts = {
         name: text for name, text in job.texts.items() if before is None or not holds(before, {name: job.values[name]})
@@ -93,7 +94,7 @@ def to_send(shape: Shape, job: Job, before: Image | None) -> dict[str, str]:
         texts = {name: text for name, text in texts.items() if text != ""}
     _forward_only(shape, texts, stored)
     _stage_of_pipeline(shape, job, texts, stored)
-    _with_currency(shape, texts, stored)
+    _with_currency(shape, texts, stored, home)
     return texts
 
 
@@ -132,7 +133,7 @@ def _stage_of_pipeline(shape: Shape, job: Job, texts: dict[str, str], stored: Ma
         texts[pipeline_field] = pipeline
 
 
-def _with_currency(shape: Shape, texts: dict[str, str], stored: Mapping[str, str]) -> None:
+def _with_currency(shape: Shape, texts: dict[str, str], stored: Mapping[str, str], home: str) -> None:
     """An amount goes with its currency, as one without the other would be read in another currency for a moment."""
     for name, known in shape.properties.items():
         currency = known.currency
@@ -141,6 +142,8 @@ def _with_currency(shape: Shape, texts: dict[str, str], stored: Mapping[str, str
         for one in (name, currency):
             if one not in texts and stored.get(one) and not shape.properties[one].field.read_only:
                 texts[one] = stored[one]
+        if texts.get(name) and not texts.get(currency) and home:
+            texts[currency] = home
 
 
 def rounds(writes: Mapping[int, Write]) -> list[list[int]]:

@@ -59,22 +59,27 @@ class Limiter:
         self._share = share
         self.search = Window(max(1, int(searches * share)), SECOND)
         self.burst = Window(max(1, int(BURST * share)), TEN_SECONDS)
+        self.associations = Window(max(1, int(BURST * share)), TEN_SECONDS)  # besides `burst`
         self.daily, self.remaining = daily, float(daily)
         self._told = False
         self._closed_until = 0.0
         self._refused = 0
         self.calls = 0
 
-    def delay(self, now: float, *, search: bool = False, use: Use = Use.LIVE) -> float:
+    def delay(self, now: float, *, search: bool = False, association: bool = False, use: Use = Use.LIVE) -> float:
         """Seconds until a call may go."""
         waits = [self._closed_until - now, self.burst.delay(now, use.value)]
+        if association:
+            waits.append(self.associations.delay(now, use.value))
         if search:
             waits.append(self.search.delay(now))
         return max(0.0, *waits)
 
-    def take(self, now: float, *, search: bool = False) -> None:
+    def take(self, now: float, *, search: bool = False, association: bool = False) -> None:
         """A call goes."""
         self.calls += 1
+        if association:
+            self.associations.take(now)
         self.remaining = max(0.0, self.remaining - 1)
         self.burst.take(now)
         if search:
@@ -86,7 +91,7 @@ class Limiter:
         if (most := _number(headers, "x-hubspot-ratelimit-max")) is not None:
             millis = _number(headers, "x-hubspot-ratelimit-interval-milliseconds") or 10_000
             if millis == 10_000 and most > 0:
-                self.burst.limit = max(1, int(most * self._share))
+                self.burst.limit = self.associations.limit = max(1, int(most * self._share))
         daily, left = (
             _number(headers, "x-hubspot-ratelimit-daily"),
             _number(headers, "x-hubspot-ratelimit-daily-remaining"),

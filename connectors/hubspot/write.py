@@ -212,7 +212,7 @@ class Round:
         found: dict[int, dict[str, str]] = {}
         for job in jobs:
             try:
-                found[job.place] = to_send(self.shape, job, self.before.get(job.place))
+                found[job.place] = to_send(self.shape, job, self.before.get(job.place), self.client.shared.currency)
             except UnfitError as error:
                 self._answer(
                     job.place, Outcome.REJECTED, job.write.id,
