@@ -9,8 +9,10 @@ is seen as one change; what came and went between them is not seen.
 
 A connector that captures by scanning hands its five calls on:
 
-    self._scanner = Scanner(self, context, Pace(interval=settings.every))
-    position, prepare, changes, confirm, mark, release -> self._scanner
+    self.scanner = Scanner(self, context, Pace(every=settings.every))
+    position, prepare, changes, confirm, mark, release -> self.scanner
+
+or takes them from `ScanningConnector`.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from connectors.base import (
     Page,
     Record,
 )
+from rules.catalog import Catalog, Object
 from rules.version import Version
 
 NOTES = 500  # of one item, when what was there before is noted
@@ -263,6 +266,67 @@ class Scanner:
     def _next(self) -> str:
         self._cursor = str(int(self._cursor or 0) + 1)
         return self._cursor
+
+
+class ScanningConnector:
+    """The half of a connector that scanning does: what is left to it is its app (`Source`, `discover`, `find`, `apply`)."""
+
+    def __init__(self, context: Context, pace: Pace) -> None:
+        self.scanner = Scanner(self, context, pace)
+
+    # What an app has of its own; the rest of a connector is not called from here.
+
+    def snapshot(self, object: str, resume: str | None) -> AsyncIterator[Page]:
+        """All records."""
+        raise NotImplementedError
+
+    async def discover(self) -> Catalog:
+        """The objects."""
+        raise NotImplementedError
+
+    async def now(self) -> Version:
+        """The version that a read beginning now would have at least."""
+        raise NotImplementedError
+
+    async def stamp(self, object: str) -> str:  # noqa: ARG002  # it has none
+        """Nothing tells whether an object may have changed: it is scanned each time."""
+        return ""
+
+    async def describe(self, object: str) -> Object:
+        """What the catalog says of one object."""
+        return (await self.discover()).objects[object]
+
+    async def fields(self, object: str) -> Fields:
+        """As they are now."""
+        return tuple((field.name, field.type.native) for field in (await self.describe(object)).fields)
+
+    # What the scanner does.
+
+    async def position(self) -> str | None:
+        """Where the memory says that we are."""
+        return await self.scanner.position()
+
+    async def prepare(self) -> str:
+        """Notes what is there."""
+        return await self.scanner.prepare()
+
+    async def release(self) -> None:
+        """Nothing lies in the account."""
+        await self.scanner.release()
+
+    async def changes(self, cursor: str | None) -> AsyncIterator[Captured]:
+        """What scans find."""
+        async with aclosing(self.scanner.changes(cursor)) as items:  # type: ignore[type-var]
+            async for item in items:
+                yield item
+
+    async def confirm(self, cursor: str) -> None:
+        """The memory has the place."""
+        await self.scanner.confirm(cursor)
+
+    async def mark(self, mark: str) -> None:
+        """Comes by behind the next scan."""
+        await self.scanner.mark(mark)
 
 
 def _cut(notes: Mapping[str, str | None]) -> list[dict[str, str | None]]:

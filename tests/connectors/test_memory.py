@@ -126,16 +126,20 @@ async def test_one_without_a_log_and_a_ledger_keeps_the_contract_as_it_declares(
         forget_app("contract")
 
 
-def test_what_it_does_not_take_part_in_needs_transactions_that_stay_open() -> None:
+# Transactions that stay open, and references kept in a table of pairs.
+OF_DATABASES = {"inserting", "committing", "paired"}
+
+
+def test_what_it_does_not_take_part_in_needs_a_database() -> None:
     left_out = {need for entry in CASES.values() for need in entry.needs - MemoryBench.offers()}
-    assert left_out == {"inserting", "committing"}
+    assert left_out == OF_DATABASES
 
 
 def test_every_case_is_for_one_or_the_other() -> None:
     assert CASES.keys() == {
         *cases_for(MemoryBench),
         *cases_for(PolledBench),
-        *(name for name, entry in CASES.items() if entry.needs & {"inserting", "committing"}),
+        *(name for name, entry in CASES.items() if entry.needs & OF_DATABASES),
     }
 
 
