@@ -192,8 +192,8 @@ def _merge(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
             fields = {write.field: write.mapping.fields[1 - side] for write in plan.writes[side]}
             peer = written_by_peer(draft, sync, link, side, fields) if draft.rules.peers[sync.name] else None
             if peer is not None:
-                own = reference(sync, side, link.ids[side])
-                set_status(draft, link, "pending", None, f"waits for the sync {peer}, which is writing the same", own)
+                shared = reference(sync, peer[1], link.ids[peer[1]])
+                set_status(draft, link, "pending", None, f"waits for the sync {peer[0]}, which writes the same", shared)
                 return
             _send_update(draft, sync, link_id, link, side, plan.writes[side])
             return

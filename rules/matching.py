@@ -136,8 +136,11 @@ def created_by_peer(draft: Draft, sync: Sync, image: Image) -> str | None:
     return None
 
 
-def written_by_peer(draft: Draft, sync: Sync, link: Link, target: int, fields: Mapping[str, str]) -> str | None:
-    """Another sync of the same two objects that is writing one of these fields just now, or one that they come from: two that both do would take turns.
+def written_by_peer(
+    draft: Draft, sync: Sync, link: Link, target: int, fields: Mapping[str, str]
+) -> tuple[str, int] | None:
+    """Another sync of the same two objects that is writing one of these fields just now, or one that they come from, and the side of the record that
+    both have. Two that write the same at once would exchange its values for ever.
 
     `fields`: the field to write into the record of side `target`, and that of the other which it comes from.
     """
@@ -151,7 +154,7 @@ def written_by_peer(draft: Draft, sync: Sync, link: Link, target: int, fields: M
             into = side if theirs.flight.side == peer.side else 1 - side
             touched = fields.keys() if into == target else fields.values()
             if theirs.status == "pending" and any(field in theirs.flight.values for field in touched):
-                return name
+                return name, side
     return None
 
 
