@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from typing import Final
 
@@ -74,7 +74,7 @@ class Capture:
         self._marks: list[tuple[str, int]] = []  # with the account's time at which each was set
         self._woken = asyncio.Event()
         self._finders: list[Finder] = []
-        self._journal: Callable[[], AsyncIterator[tuple[Finder, list[str]]]] | None = None
+        self._defined: dict[str, tuple[tuple[str, str], ...]] = {}  # the fields of each object as they were told
         self._cursor = Cursor("", 0)
         self._noted_at = 0.0
         self._moved = False  # something was told since the place was noted
@@ -165,6 +165,7 @@ class Capture:
             known.recall(remembered.notes)
             finder = Finder(self._reader, self._definitions, known, shape, fields)
             finder.place = Place(self._cursor.at, self._cursor.at)
+            self._redefined(finder)
             self._finders.append(finder)
 
     async def _baselines(self, *, anew: bool) -> AsyncIterator[Captured]:
@@ -193,10 +194,10 @@ class Capture:
         began = self._client.now()
         for finder in self._finders:
             async for told in self._looks(kind, finder):
-                for item in self._told(finder.known.object, told):
+                for item in self._told(finder, told):
                     yield item
             if kind == "search":
-                async for changed in self._definition(finder, rounds):
+                for changed in await self._look_at_definition(finder, rounds):
                     yield changed
         rounds.done(kind, began)
         if kind == "scan":
@@ -228,7 +229,7 @@ class Capture:
             began = self._client.now()
             for finder in self._finders:
                 async for told in self._looks(kind, finder):
-                    for item in self._told(finder.known.object, told):
+                    for item in self._told(finder, told):
                         yield item
                     if rounds.due(marked=False) == "search":
                         async with aclosing(self._round("search", rounds)) as items:  # type: ignore[type-var]
@@ -251,21 +252,24 @@ class Capture:
         self._marks = [one for one in self._marks if one[0] not in passed]
         return [Marked(mark, "") for mark in passed]
 
-    async def _definition(self, finder: Finder, rounds: Rounds) -> AsyncIterator[Captured]:
+    async def _look_at_definition(self, finder: Finder, rounds: Rounds) -> Sequence[Captured]:
         """The object's fields, where they have changed since they were looked at."""
-        if not rounds.definitions_due(finder.known.object):
-            return
-        before = _native(finder.shape)
-        await finder.renew()
-        if _native(finder.shape) != before:
-            yield FieldsChanged(finder.known.object, _native(finder.shape), "")
+        if rounds.definitions_due(finder.known.object):
+            await finder.renew()
+        return self._redefined(finder)
+
+    def _redefined(self, finder: Finder) -> Sequence[Captured]:
+        """Told before the records that show it."""
+        now = _native(finder.shape)
+        before, self._defined[finder.known.object] = self._defined.get(finder.known.object, now), now
+        return [] if now == before else [FieldsChanged(finder.known.object, now, str(self._cursor))]
 
     # ---------------------------------------------------------------- items
 
-    def _told(self, object: str, told: Told) -> Sequence[Captured]:
-        items = _items(object, told, str(self._cursor))
+    def _told(self, finder: Finder, told: Told) -> Sequence[Captured]:
+        items = _items(finder.known.object, told, str(self._cursor))
         self._moved = self._moved or bool(items)
-        return items
+        return [*self._redefined(finder), *items]
 
     def _beat(self) -> Heartbeat:
         """The end of a search round: the place is noted where something was told, and now and then."""

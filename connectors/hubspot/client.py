@@ -25,6 +25,7 @@ from connectors.hubspot.errors import Json, Refusal, account_error, refusal_of, 
 from connectors.hubspot.limits import Limiter, Use
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.hubspot.standard import API
+from connectors.hubspot.values import millis_of
 
 CONNECT, ANSWER = 5.0, 25.0  # seconds
 PATIENCE = 15.0  # the longest wait for the limits before the account is said to throttle
@@ -170,8 +171,12 @@ class Client:
             if writing:
                 raise UnknownOutcomeError(f"{doing}: the connection was lost ({type(error).__name__})") from None
             raise RetriableError(f"{doing}: the connection was lost ({type(error).__name__})") from None
-        self.shared.clock.answered(response.headers, time.monotonic())
-        return self._judge(response, asked_at, doing, writing=writing)
+        received = time.monotonic()
+        self.shared.clock.answered(response.headers, received)
+        answer = self._judge(response, asked_at, doing, writing=writing)
+        if (newest := _newest(answer.body)) > 0:
+            self.shared.clock.told(newest, received)
+        return answer
 
     def _judge(self, response: httpx.Response, asked_at: int, doing: str, *, writing: bool) -> Answer:
         try:
@@ -267,6 +272,15 @@ class Client:
         said = response.json()
         lifetime = float(said.get("expires_in") or 1800)
         return str(said["access_token"]), time.monotonic() + max(lifetime / 2, lifetime - EARLY)
+
+
+def _newest(body: Json) -> int:
+    """The latest time that the records of an answer tell of: it was past when the answer was given."""
+    given = body.get("results")
+    if not isinstance(given, list):
+        return 0
+    stamps = [one.get(name) for one in given if isinstance(one, dict) for name in ("updatedAt", "archivedAt")]
+    return max((millis_of(one) for one in stamps if isinstance(one, str)), default=0)
 
 
 class _TokenRefusedError(Exception):

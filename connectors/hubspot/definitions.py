@@ -212,6 +212,7 @@ class Fields(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
     relations: tuple[str, ...]
     asked: tuple[str, ...]
+    missing: tuple[str, ...] = ()  # named, and no longer there: empty in every image
 
 
 def fields_read(shape: Shape, wanted: frozenset[str] | None) -> Fields:
@@ -226,4 +227,5 @@ def fields_read(shape: Shape, wanted: frozenset[str] | None) -> Fields:
         asked["hs_merged_object_ids"] = None
     if shape.tokens:
         asked[SYNC_ID] = None
-    return Fields(tuple(names), relations, tuple(asked))
+    there = {*names, *relations, shape.standard.created, "hs_object_id"}
+    return Fields(tuple(names), relations, tuple(asked), tuple(sorted((wanted or frozenset()) - there)))

@@ -112,12 +112,15 @@ class Known:
             or (image.stamp == entry.stamp and (refs != entry.refs or ours))
         ):
             self.entries[record_id] = Entry(image.stamp, refs)
+            version = image.record.version
+            if entry is not None and entry.gone >= version.position:
+                version = Version(entry.gone + 1, step=version.step)  # it was read after it was found gone
             changes.append(
                 Change(
                     Op.UPSERT,
                     record_id,
                     image.record.values,
-                    image.record.version,
+                    version,
                     image.stamp / 1000,
                     token=image.token,
                 )

@@ -80,7 +80,7 @@ def image_of(
     """A record of an answer."""
     raw = {name: text for name, text in (given.get("properties") or {}).items() if text not in (None, "")}
     record_id, stamp = str(given["id"]), millis_of(given.get("updatedAt"))
-    values: dict[str, Value] = {ID: int(record_id) if record_id.isdigit() else None}
+    values: dict[str, Value] = {ID: int(record_id) if record_id.isdigit() else None, **dict.fromkeys(fields.missing)}
     for name in fields.names:
         if name != ID:
             values[name] = shape.properties[name].codec.load(raw.get(name), owners)

@@ -51,7 +51,7 @@ def able(*, tokens: bool = True) -> Capabilities:
 class HubSpotBench(Bench):
     """Over a fake that runs. What needs a log, a ledger or a lock is left out: it is declared that there is none."""
 
-    kind = HubSpotConnector
+    kind: type[Connector] = HubSpotConnector
     able = able()
     features = frozenset({"cutting", "writes", "exclude", "unique", "unreachable", "lose_log"})
     objects = ("people",)

@@ -196,6 +196,8 @@ def test_a_record_that_comes_back_is_told_though_its_date_has_not_moved() -> Non
     assert not one.is_news("1", 5), "search may show what is archived"
     assert [change.op for change in one.see(image("1", 5)).changes] == [Op.UPSERT]
     assert one.entries["1"].gone == 0
+    (change,) = known(r1=Entry(5, (None,), gone=900)).see(image("1", 5)).changes
+    assert change.version.position > 900, "it was read after it was found gone, whatever our clock says"
 
 
 def test_a_merge_is_told_before_the_survivor_and_only_once() -> None:

@@ -1,0 +1,335 @@
+"""What HubSpot's connector sees of a portal, and when: over the fake, which is stricter than the real one."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from connectors.base import Batch, Change, FatalError, FieldsChanged, Op
+from tests.connectors.contract_tools import Log, changes_of, logging, only, opened
+from tests.connectors.hubspot.fake.process import Fake
+from tests.connectors.hubspot.portal import CONTACT, Portal, creating, put, told, updating
+
+COMPANIES = {"contacts": (*CONTACT, "company_id"), "companies": ("name",)}
+
+
+async def next_changes(log: Log, count: int = 1) -> list[Change]:
+    """Changes as they come by, without a mark: a mark looks at everything."""
+    found: list[Change] = []
+    while len(found) < count:
+        found += changes_of([await log.next()])
+    return found
+
+
+async def test_an_edit_is_found_by_search_with_values_from_the_store(fake: Fake) -> None:
+    portal = Portal(fake)
+    record_id = portal.make("contacts", email="ann@x.io", firstname="Ann")
+    async with portal.running() as (_, log):
+        portal.edit("contacts", record_id, firstname="Anna")
+        change = only(await next_changes(log))
+        assert (change.op, change.id) == (Op.UPSERT, record_id)
+        assert {name: change.values[name] for name in CONTACT} == {"email": "ann@x.io", "firstname": "Anna"}
+        assert set(change.values) == {*CONTACT, "hs_object_id", "createdate"}
+
+
+async def test_contacts_are_found_by_their_own_modified_date_and_the_rest_by_theirs(fake: Fake) -> None:
+    portal = Portal(fake, {"contacts": CONTACT, "companies": ("name",), "deals": ("dealname",)})
+    async with portal.running() as (_, log):
+        ids = {
+            portal.make("contacts", email="a@x.io"),
+            portal.make("companies", name="A"),
+            portal.make("deals", dealname="D"),
+        }
+        assert {change.id for change in await next_changes(log, 3)} == ids
+
+
+async def test_nothing_escapes_a_slow_index(fake: Fake) -> None:
+    portal = Portal(fake, index_lag=1.5)
+    fake.turn(index_delay=0.7, index_jitter=0.6)
+    async with portal.running() as (_, log):
+        ids = set()
+        for number in range(40):
+            ids.add(await asyncio.to_thread(portal.make, "contacts", email=f"p{number}@x.io"))
+        seen = {change.id for change in await next_changes(log, 40)}
+        assert seen == ids
+    fake.turn(index_delay=0, index_jitter=0)
+
+
+async def test_more_changes_than_a_query_may_have_results_all_come_by(fake: Fake) -> None:
+    portal = Portal(fake)
+    fake.turn(search_cap=300)
+    async with portal.running() as (_, log):
+        ids = portal.make_many("contacts", ({"email": f"p{n}@x.io"} for n in range(700)))
+        seen = [change.id for change in await next_changes(log, 700)]
+        assert sorted(seen, key=int) == ids, "each once"
+
+
+async def test_what_is_edited_while_pages_are_read_is_seen(fake: Fake) -> None:
+    portal = Portal(fake)
+    ids = portal.make_many("contacts", ({"email": f"p{n}@x.io", "firstname": "old"} for n in range(600)))
+    async with portal.running() as (_, log):
+        fake.admin("POST", "touch", {"type": "contacts", "ids": ids})
+        first = await next_changes(log, 1)
+        for record_id in (ids[3], ids[300], ids[599]):
+            portal.edit("contacts", record_id, firstname="new")
+        last = {change.id: change.values["firstname"] for change in [*first, *changes_of(await log.settled())]}
+        assert {record_id: name for record_id, name in last.items() if name == "new"} == dict.fromkeys(
+            (ids[3], ids[300], ids[599]), "new"
+        )
+
+
+async def test_an_edited_pipeline_moves_every_deal_and_changes_no_value(fake: Fake) -> None:
+    portal = Portal(fake, {"deals": ("dealname", "dealstage")})
+    pipeline = fake.ui("GET", "/crm/pipelines/2026-09/deals")["results"][0]
+    stage = pipeline["stages"][0]["id"]
+    ids = portal.make_many(
+        "deals", ({"dealname": f"d{n}", "pipeline": pipeline["id"], "dealstage": stage} for n in range(30))
+    )
+    async with portal.running() as (connector, log):
+        before = {record.id: record.values for record in await connector.read("deals", ids)}
+        fake.admin("POST", "pipelines", {"type": "deals", "id": pipeline["id"], "label": "Renamed"})
+        changes = await next_changes(log, 30)
+        assert {change.id: change.values for change in changes} == before
+
+
+async def test_only_properties_that_a_sync_names_are_asked_for(fake: Fake) -> None:
+    portal = Portal(fake, {"contacts": ("email",), "deals": ("amount",)})
+    record_id = portal.make("contacts", email="ann@x.io", phone="1")
+    async with portal.running() as (connector, log):
+        portal.edit("contacts", record_id, phone="2")
+        await next_changes(log)
+        async for _ in connector.snapshot("deals", None):
+            pass
+        await put(connector, "contacts", creating("l", {"email": "bob@x.io"}))
+        await log.settled()
+    own = {"hs_object_id", "hs_merged_object_ids", "tandem_sync_id", "lastmodifieddate", "hs_lastmodifieddate"}
+    asked = {one["object"]: set(one["properties"]) - own for one in fake.calls()["results"] if one["properties"]}
+    assert asked["contacts"] == {"email"}
+    assert asked["deals"] <= {"amount", "deal_currency_code"}, "an amount and its currency belong together"
+
+
+# ---------------------------------------------------------------- associations
+
+
+async def test_an_association_that_changes_alone_comes_by(fake: Fake) -> None:
+    portal = Portal(fake, COMPANIES)
+    ann, acme, other = (
+        portal.make("contacts", email="a@x.io"),
+        portal.make("companies", name="A"),
+        portal.make("companies", name="B"),
+    )
+    async with portal.running() as (_, log):
+        portal.relate("contacts", ann, "companies", acme, 1)
+        assert [change.values["company_id"] for change in await next_changes(log)] == [acme]
+        portal.relate("contacts", ann, "companies", other, 279)  # not the primary
+        portal.relate("contacts", ann, "companies", other, 1)
+        assert [change.values["company_id"] for change in await next_changes(log)] == [other]
+        portal.part("contacts", ann, "companies", other)
+        change = only(await next_changes(log))
+        assert (change.id, change.values["company_id"]) == (ann, None)
+
+
+async def test_an_association_that_changed_while_nobody_looked_comes_by(fake: Fake) -> None:
+    portal = Portal(fake, COMPANIES)
+    ann, acme = portal.make("contacts", email="a@x.io"), portal.make("companies", name="A")
+    async with portal.running(last=False) as (_, log):
+        await log.settled()
+        await log.store()
+    portal.relate("contacts", ann, "companies", acme, 1)
+    async with portal.running() as (_, log):
+        assert [change.values["company_id"] for change in await log.changes()] == [acme]
+
+
+async def test_what_a_person_undid_of_our_association_is_told(fake: Fake) -> None:
+    """We write it and others are told by our answer; a person undoes it before it was looked at again."""
+    portal = Portal(fake, COMPANIES, associations_every=3600)
+    ann, acme = portal.make("contacts", email="a@x.io"), portal.make("companies", name="A")
+    async with portal.running() as (_, log):
+        await log.settled()
+        async with opened(portal.connector()) as delivery:
+            written = only(await put(delivery, "contacts", updating("l", ann, {"company_id": acme})))
+            assert written.record is not None and written.record.values["company_id"] == acme
+        portal.part("contacts", ann, "companies", acme)
+        change = (await log.changes())[-1]
+        assert change.values["company_id"] is None
+        assert change.version.newer_than(written.record.version)
+
+
+# ---------------------------------------------------------------- merges and deletions
+
+
+@pytest.mark.parametrize("keeps_id", [False, True])
+async def test_a_merge_comes_by_before_its_survivor(fake: Fake, keeps_id: bool) -> None:
+    portal = Portal(fake)
+    fake.turn(merge_keeps_id=keeps_id)
+    ann, anne = portal.make("contacts", email="ann@x.io"), portal.make("contacts", email="anne@x.io")
+    async with portal.running() as (connector, log):
+        survivor = portal.merge("contacts", ann, anne)
+        losers = {anne} if keeps_id else {ann, anne}
+        changes = await next_changes(log, len(losers) + 1)
+        assert set(told(changes[:-1])) == {("merge", loser, survivor) for loser in losers}
+        assert told(changes[-1:]) == [("upsert", survivor, None)]
+        assert changes_of(await log.settled()) == [], "and once only"
+        (record,) = await connector.read("contacts", [anne])
+        assert (record.id, record.into) == (anne, survivor)
+
+
+@pytest.mark.parametrize("keeps_id", [False, True])
+async def test_a_merge_while_nobody_looked_comes_by(fake: Fake, keeps_id: bool) -> None:
+    portal = Portal(fake)
+    fake.turn(merge_keeps_id=keeps_id)
+    ann, anne = portal.make("contacts", email="ann@x.io"), portal.make("contacts", email="anne@x.io")
+    async with portal.running(last=False) as (_, log):
+        await log.settled()
+        await log.store()
+    survivor = portal.merge("contacts", ann, anne)
+    async with portal.running() as (_, log):
+        ops = told(await log.changes())
+        assert ("merge", anne, survivor) in ops
+        assert not any(op == "delete" for op, _, _ in ops)
+
+
+async def test_a_write_to_a_record_that_was_merged_waits_for_its_link_to_follow(fake: Fake) -> None:
+    portal = Portal(fake)
+    ann, anne = portal.make("contacts", email="ann@x.io"), portal.make("contacts", email="anne@x.io")
+    async with opened(portal.connector()) as connector:
+        survivor = portal.merge("contacts", ann, anne)
+        result = only(await put(connector, "contacts", updating("l", anne, {"firstname": "X"})))
+        assert (result.outcome.value, survivor in (result.message or "")) == ("retry", True)
+        assert portal.values("contacts", survivor, "firstname") == {}
+
+
+async def test_archived_and_restored_are_told_though_no_date_moves(fake: Fake) -> None:
+    portal = Portal(fake)
+    record_id = portal.make("contacts", email="ann@x.io")
+    async with portal.running() as (_, log):
+        portal.archive("contacts", record_id)
+        (gone,) = await next_changes(log)
+        assert told([gone]) == [("delete", record_id, None)]
+        portal.restore("contacts", record_id)
+        (back,) = await next_changes(log)
+        assert told([back]) == [("upsert", record_id, None)]
+        assert back.version.newer_than(gone.version)
+
+
+async def test_archived_and_restored_across_a_restart(fake: Fake) -> None:
+    portal = Portal(fake)
+    one, two = portal.make("contacts", email="a@x.io"), portal.make("contacts", email="b@x.io")
+    async with portal.running(last=False) as (_, log):
+        portal.archive("contacts", two)
+        assert told(await log.changes(deleted=1)) == [("delete", two, None)]
+        await log.store()
+    portal.archive("contacts", one)
+    portal.restore("contacts", two)
+    async with portal.running() as (_, log):
+        assert set(told(await next_changes(log, 2))) == {("delete", one, None), ("upsert", two, None)}
+
+
+async def test_a_record_that_was_archived_before_it_began_is_told_when_it_comes_back(fake: Fake) -> None:
+    portal = Portal(fake)
+    record_id = portal.make("contacts", email="ann@x.io")
+    portal.archive("contacts", record_id)
+    async with portal.running() as (_, log):
+        await log.settled()  # the archive has been looked at
+        portal.restore("contacts", record_id)
+        assert told(await next_changes(log)) == [("upsert", record_id, None)]
+
+
+async def test_a_gdpr_deletion_leaves_no_trace_and_is_found_by_the_scan(fake: Fake) -> None:
+    portal = Portal(fake, scan_every=0.3)
+    record_id = portal.make("contacts", email="ann@x.io")
+    portal.make("contacts", email="bob@x.io")
+    async with portal.running(last=False) as (_, log):
+        portal.gdpr_delete(record_id)
+        assert told(await next_changes(log)) == [("delete", record_id, None)]
+        await log.store()
+    async with portal.running() as (_, log):
+        assert told(await log.changes()) == []
+
+
+async def test_a_purged_record_is_forgotten_and_not_told_again(fake: Fake) -> None:
+    portal = Portal(fake)
+    record_id = portal.make("contacts", email="ann@x.io")
+    async with portal.running() as (_, log):
+        portal.archive("contacts", record_id)
+        await next_changes(log)
+        fake.admin("POST", "purge", {"type": "contacts", "ids": [record_id]})
+        assert told(await log.changes()) == []
+        await log.store()
+        assert not any(record_id in key for key in (await portal.memory().recall()).notes)
+
+
+# ---------------------------------------------------------------- the place
+
+
+async def test_a_crash_in_the_middle_of_a_window_tells_the_rest_and_nothing_twice(fake: Fake) -> None:
+    portal = Portal(fake)
+    async with portal.running(last=False) as (_, log):
+        await log.settled()
+        await log.store()
+        ids = portal.make_many("contacts", ({"email": f"p{n}@x.io"} for n in range(450)))
+        first = await log.next()
+        while not isinstance(first, Batch):
+            first = await log.next()
+        await log.store(first)
+    stored = {change.id for change in first.changes}
+    assert 0 < len(stored) < 450
+    async with portal.running() as (_, log):
+        assert {change.id for change in await log.changes()} == set(ids) - stored
+
+
+async def test_an_object_that_is_added_later_is_captured_from_then_on(fake: Fake) -> None:
+    portal = Portal(fake)
+    there = portal.make("companies", name="there")
+    async with portal.running(last=False) as (_, log):
+        await log.settled()
+        await log.store()
+    both = Portal(fake, {"contacts": CONTACT, "companies": ("name",)})
+    both._memories.update(portal._memories)
+    async with both.running() as (_, log):
+        assert await log.changes() == []
+        made = {both.make("companies", name="new"), both.make("contacts", email="n@x.io")}
+        both.archive("companies", there)
+        assert {change.id for change in await log.changes(deleted=1)} == {*made, there}
+
+
+async def test_another_portal_than_the_one_synced_with_stops_everything(fake: Fake) -> None:
+    portal = Portal(fake)
+    async with portal.running(last=False) as (_, log):
+        await log.settled()
+        await log.store()
+    fake.turn(portal_id=77)
+    async with opened(portal.connector()) as connector:
+        with pytest.raises(FatalError, match=r"portal 77.*portal 4242001"):
+            async with logging(portal, connector):
+                pass
+
+
+async def test_a_scope_that_is_taken_away_is_named(fake: Fake) -> None:
+    portal = Portal(fake)
+    scopes = fake.admin("GET", "tokens")["results"][0]["scopes"]
+    async with portal.running() as (_, log):
+        fake.admin(
+            "PATCH", "tokens", {"token": fake.token, "scopes": sorted(set(scopes) - {"crm.objects.contacts.read"})}
+        )
+        with pytest.raises(FatalError, match=r"crm\.objects\.contacts\.read") as caught:
+            await log.end()
+        assert "crm.objects.contacts.read" in caught.value.remedy
+        assert fake.token not in str(caught.value)
+
+
+async def test_a_property_that_is_gone_is_told_and_the_rest_goes_on(fake: Fake) -> None:
+    fake.admin("POST", "properties", {"objectType": "contacts", "name": "shoe", "type": "string", "fieldType": "text"})
+    portal = Portal(fake, {"contacts": ("email", "shoe")})
+    async with portal.running() as (_, log):
+        await log.settled()
+        fake.ui("DELETE", "/crm/properties/2026-09/contacts/shoe")
+        record_id = portal.make("contacts", email="ann@x.io")
+        events = [await log.next()]
+        while not changes_of(events):
+            events.append(await log.next())
+        (change,) = changes_of(events)
+        assert (change.id, change.values["email"], change.values["shoe"]) == (record_id, "ann@x.io", None)
+        fields = next(event.fields for event in events if isinstance(event, FieldsChanged))
+        assert "shoe" not in dict(fields or ())
