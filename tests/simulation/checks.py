@@ -121,8 +121,14 @@ def check_nothing_open(world: Simulation, connection: Connection) -> None:
 
 
 def check_command(world: Simulation, connection: Connection, order: Any) -> None:
-    """A command, when it is decided: it writes no side and no field against a direction, compares what it replaces, and writes something."""
+    """A command, when it is decided: it writes no side and no field against a direction, compares what it replaces, and writes something.
+
+    One that is sent again, since it may have been done, is as it was.
+    """
     for command in order.commands:
+        if command.token in world.tokens:
+            continue
+        world.tokens.add(command.token)
         config = connection.document["syncs"].get(command.sync)
         assert config is not None, f"a command of a sync that is not there: {command}"
         assert config["direction"] in ("both", f"to {order.account}"), command

@@ -14,6 +14,7 @@ from tests.simulation.checks import check, check_command
 from tests.simulation.chooser import Seeded
 from tests.simulation.connection import Connection, Message
 from tests.simulation.counts import Counts
+from tests.simulation.reference import Reference
 from tests.simulation.seen import Seen
 from tests.simulation.watching import Watcher
 from tests.simulation.world import Simulation
@@ -40,10 +41,10 @@ def play(seed: int, counts: Counts | None = None, rounds: int = ROUNDS, steps: i
     chooser = Seeded(seed)
     world = Simulation(chooser, counts or Counts())
     world.judges += [judge, Watcher(world)]
-    seen = Seen(world)
+    seen, reference = Seen(world), Reference(world)
     with slices(chooser.pick([400, 3, 1])):
         try:
-            _play(world, seen, rounds, steps)
+            _play(world, (reference, seen), rounds, steps)
         except Exception as error:
             error.add_note(f"seed {seed}, after {world.steps} steps:\n" + "\n".join(world.told()))
             raise
@@ -57,21 +58,22 @@ def judge(world: Simulation, connection: Connection, message: Message, decision:
             check_command(world, connection, order)
 
 
-def _play(world: Simulation, seen: Seen, rounds: int, steps: int) -> None:
+def _play(world: Simulation, readers: tuple[Reference, Seen], rounds: int, steps: int) -> None:
     world.begin()
     for _ in range(rounds):
         for _ in range(steps):
             world.step()
-        rest(world)
-        seen.at_rest()
+        rest(world, *readers)
     check_second_run(world)
     check_nothing_stuck(world)
 
 
-def rest(world: Simulation) -> None:
+def rest(world: Simulation, reference: Reference, seen: Seen) -> None:
     """Lets it come to rest, and checks all."""
     world.calm()
     check(world)
+    reference.at_rest()
+    seen.at_rest()
     world.edited.clear()
 
 

@@ -68,6 +68,7 @@ class Simulation:
         self.spare_filters: dict[str, Any] = {}
         self.confirmed = False  # something was stopped, and a person has let it go on, at the last rest
         self.broken: set[tuple[str, str]] = set()
+        self.tokens: set[str] = set()  # of all commands that were ever decided
         self.judges: list[Judge] = []  # look at each decision before it has any effect
         self._connect()
         self._actions: dict[str, Callable[[], bool | None]] = {
