@@ -16,7 +16,18 @@ from rules.origins import changes_of, of_field
 from rules.plan import Sync
 from rules.references import Counterparts, named, watched
 from rules.seats import claims, forget, reference, side_image
-from rules.sending import Write, call_for, digest_of, digest_of_field, end_flight, resend, send, set_status, wait_for
+from rules.sending import (
+    Write,
+    call_for,
+    digest_of,
+    digest_of_field,
+    end_flight,
+    is_allowed,
+    resend,
+    send,
+    set_status,
+    wait_for,
+)
 from rules.state import Link, Refusal
 from rules.work import CONFIRM
 
@@ -65,7 +76,8 @@ def _try_again(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
     flight = link.flight
     assert flight is not None
     account = sync.sides[flight.side].account
-    if link.gone[1 - flight.side] or (flight.op == "update" and link.gone[flight.side]):
+    in_vain = link.gone[1 - flight.side] or (flight.op == "update" and link.gone[flight.side])
+    if in_vain or not is_allowed(sync, flight):
         end_flight(draft, sync, link)
     elif account in draft.connection.down:
         wait_for(draft, link, account)

@@ -127,11 +127,14 @@ def _renew_link(draft: Draft, sync: Sync, link_id: str, dropped: list[str]) -> N
     link = draft.link(sync.name, link_id)
     if link is None:
         return
-    flight = link.flight
-    if link.waits is not None and flight is not None and (flight.op == "update" or not sync.writes[flight.side]):
-        end_flight(draft, sync, link)  # it follows the rules as they were
     for key in dropped:
         link.bases.pop(key, None)
+    flight = link.flight
+    for mapping in sync.mappings if dropped else ():
+        if (
+            flight is not None and mapping.key in dropped
+        ):  # what is on its way follows the rules as they were: it makes no base
+            flight.sources.pop(mapping.fields[1 - flight.side], None)
     if not any(link.gone):
         link.refusals, link.recent = [], {}
     _renew_identifiers(draft, sync, link)

@@ -127,6 +127,16 @@ def identifiers_of(sync: Sync, side: int, values: Values) -> Identifiers:
     return tuple([(field, kind, normal) for (field, kind), normal in pairs if normal is not None])
 
 
+def is_allowed(sync: Sync, flight: Flight) -> bool:
+    """Whether the rules, which may have been edited since, still let a command go out."""
+    if not sync.writes[flight.side]:
+        return False
+    if flight.op == "delete":
+        return sync.propagates_deletes
+    written = {mapping.fields[flight.side] for mapping in sync.mappings if mapping.writes[flight.side]}
+    return flight.op == "create" or flight.values.keys() <= written
+
+
 def resend(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
     """Sends the command on its way again under its own name: its answer has not come for long."""
     assert link.flight is not None

@@ -6,12 +6,12 @@ from rules.answers import cannot_be_found, show_lost
 from rules.draft import Draft
 from rules.events import FieldsChanged, LogStarted, Truncated
 from rules.initial import begin_read
-from rules.links import touch
+from rules.links import look_after, touch
 from rules.marks import forget_old
 from rules.orders import RULES
 from rules.plan import Sync
 from rules.seats import place_of
-from rules.sending import resend
+from rules.sending import end_flight, is_allowed, resend
 from rules.state import parts
 from rules.work import run, start
 
@@ -55,6 +55,9 @@ def go_on_resending(draft: Draft, sync: Sync) -> None:
         overdue += 1
         if cannot_be_found(sync, link.flight):
             show_lost(draft, sync, link_id, link)
+        elif not is_allowed(sync, link.flight):
+            end_flight(draft, sync, link)
+            look_after(draft, sync, link_id, link)
         else:
             resend(draft, sync, link_id, link)
 

@@ -244,3 +244,35 @@ def test_what_waits_for_its_account_while_the_direction_is_narrowed_is_not_creat
     assert world.stands("crm", "1") == ("failing", "deleted")
     if what == "create":
         assert world.stands("crm", "2") == ("excluded", "direction")
+
+
+@pytest.mark.parametrize("op", ["update", "create"])
+def test_a_command_without_an_answer_is_not_sent_again_when_the_rules_no_longer_allow_it(op: str) -> None:
+    world = linked()
+    if op == "update":
+        world.left.edit("1", name="New")
+    else:
+        world.left.create(email="new@x.io")
+    world.take("crm")
+    world.commands.clear()
+    world.edit_rules(direction="to crm")
+    world.clock(400)
+    world.clock(400)
+    assert list(world.right.records) == ["1"]
+    assert world.right.records["1"]["full_name"] == "Ann 1"
+    expected = ("in_sync", None) if op == "update" else ("excluded", "direction")
+    assert world.stands("crm", "1" if op == "update" else "2") == expected
+
+
+def test_what_was_on_its_way_when_the_values_of_a_mapping_were_edited_is_followed_by_what_they_say_now() -> None:
+    def mapping(second: str) -> list[Any]:
+        return [MAPPING[0], {"crm": "phone", "shop": "tel", "values": {"a": "1", "b": second}}]
+
+    world = people(mapping=mapping("2"))
+    world.left.create(email="1@x.io", phone="a")
+    world.start()
+    world.left.edit("1", phone="b")
+    world.take("crm")
+    world.edit_rules(mapping=mapping("3"))
+    assert world.right.records["1"]["tel"] == "3"
+    assert world.left.records["1"]["phone"] == "b"
