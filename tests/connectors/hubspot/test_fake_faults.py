@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -66,6 +68,12 @@ def test_a_429_may_be_ordered_with_any_policy(fake: Fake, api: Api) -> None:
     fake.fault("429", policy="DAILY")
     answer = api.get(LIST)
     assert refused(answer, 429)["policyName"] == "DAILY" and "Retry-After" not in answer.headers
+
+
+def test_a_token_may_lose_the_user_who_made_it(fake: Fake, api: Api) -> None:
+    fake.fault("403", times=0)
+    body = refused(api.get(LIST), 403)
+    assert body["category"] == "USER_DOES_NOT_HAVE_PERMISSIONS" and "errors" not in body
 
 
 def test_faults_skip_calls_repeat_and_come_by_chance(fake: Fake, api: Api) -> None:
@@ -154,6 +162,23 @@ def test_a_killed_fake_goes_on_where_it_was(tmp_path: Path) -> None:
         fake.restart()
         assert api.found() == [new] and fake.calls()["today"] >= 8
         api.client.close()
+
+
+def test_a_fake_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "tests.connectors.hubspot.fake",
+        "--port",
+        "0",
+        "--data",
+        str(tmp_path),
+        "--with-parent",
+    ]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin and process.stdout and process.stdout.readline().startswith(b"http://")
+        process.stdin.close()
+        assert process.wait(20) == 0
 
 
 def test_a_fake_that_cannot_start_says_so(tmp_path: Path, fake: Fake) -> None:

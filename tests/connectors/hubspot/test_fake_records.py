@@ -45,6 +45,8 @@ def test_a_value_is_stored_in_its_own_form(api: Api, kind: str, name: str, value
         ("0-53", "hs_due_date", "2026-03-29T00:00:00Z", "INVALID_DATE"),
         ("0-53", "hs_due_date", "2026-02-30", "INVALID_DATE"),
         ("deals", "closedate", "2026-03-29", "INVALID_DATE"),
+        ("deals", "closedate", "999999999999999", "INVALID_DATE"),
+        ("0-53", "hs_due_date", "-86400000000000", "INVALID_DATE"),
         ("deals", "closedate", "2026-03-29T01:30:00", "INVALID_DATE"),
         ("products", "price", "12,50", "INVALID_NUMBER"),
         ("products", "price", "1e3", "INVALID_NUMBER"),

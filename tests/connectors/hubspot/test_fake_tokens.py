@@ -24,7 +24,7 @@ def without(fake: Fake, *scopes: str) -> str:
 
 def grant(fake: Fake, **form: str) -> httpx.Response:
     secret = {"client_id": fake.app["client_id"], "client_secret": fake.app["client_secret"]}
-    return httpx.post(f"{fake.url}/oauth/2026-09/token", data={**secret, **form}, trust_env=False)
+    return httpx.post(f"{fake.url}/oauth/2026-09/token", data={**secret, **form}, trust_env=False, verify=False)
 
 
 def refreshed(fake: Fake) -> httpx.Response:
@@ -33,7 +33,7 @@ def refreshed(fake: Fake) -> httpx.Response:
 
 def test_without_a_token_nothing_is_answered(fake: Fake) -> None:
     for headers in ({}, {"Authorization": "Basic abc"}, {"Authorization": "Bearer unknown-token"}):
-        answer = httpx.get(f"{fake.url}/crm/objects/2026-09/contacts", headers=headers, trust_env=False)
+        answer = httpx.get(f"{fake.url}/crm/objects/2026-09/contacts", headers=headers, trust_env=False, verify=False)
         assert refused(answer, 401)["category"] == "INVALID_AUTHENTICATION"
 
 
@@ -141,4 +141,4 @@ def test_an_oauth_app_needs_the_scope_oauth(fake: Fake, calling: Calling) -> Non
 
 def test_the_old_address_for_tokens_is_served_too(fake: Fake) -> None:
     form = {**fake.app, "grant_type": "refresh_token"}
-    assert httpx.post(f"{fake.url}/oauth/v1/token", data=form, trust_env=False).status_code == 200
+    assert httpx.post(f"{fake.url}/oauth/v1/token", data=form, trust_env=False, verify=False).status_code == 200

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import orjson
 
-from .errors import Json, invalid
+from .errors import Json
 from .objects import flag, known_query
-from .portal import Portal, Request, Response, number
+from .portal import Portal, Request, Response, cursor, number
 from .times import iso, utc_offset
 
 
@@ -38,14 +38,12 @@ def _milliseconds(offset: str) -> int:
 def owners(portal: Portal, request: Request) -> Response:
     """GET /crm/owners/{v}: people and queues, in the order of ids; with `archived=true` those who left."""
     known_query(request, "archived", "limit", "after", "email")
-    limit, after = number(request.word("limit"), 100, 100), request.word("after", "0")
-    if not after.isdigit():
-        raise invalid("after is what paging.next.after said", "INVALID_AFTER")
+    limit, after = number(request.word("limit"), 100, 100), cursor(request.word("after"))
     rows = portal.store.all(
         "SELECT id, definition, archived FROM owner WHERE archived = ? AND id >= ? AND (? = '' OR definition ->> 'email' = ?)"
         " ORDER BY id LIMIT ?",
         flag(request, "archived"),
-        int(after),
+        after,
         request.word("email"),
         request.word("email"),
         limit + 1,

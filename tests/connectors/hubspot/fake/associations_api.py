@@ -12,7 +12,7 @@ from .batches import MOST, complete, inputs_of
 from .definitions import ObjectType
 from .errors import Json, RefusedError, entry, invalid, not_found
 from .objects import known_query
-from .portal import Portal, Request, Response, fields, number
+from .portal import Portal, Request, Response, cursor, fields, number
 from .records import Row
 
 READ_MOST, CREATE_MOST, PAGE = 1_000, 2_000, 500
@@ -84,17 +84,9 @@ def listed(portal: Portal, request: Request) -> Response:
     if row is None:
         raise not_found(f"resource not found: {origin.singular} {request.path['id']}", request.path["id"])
     found, after = associations.page(
-        portal, row, to, _after(request.word("after")), number(request.word("limit"), PAGE, PAGE)
+        portal, row, to, cursor(request.word("after")), number(request.word("limit"), PAGE, PAGE)
     )
     return Response(200, {"results": found, **_paging(after)})
-
-
-def _after(word: Any) -> int:
-    if word in ("", None):
-        return 0
-    if not str(word).isdigit():
-        raise invalid("after is what paging.next.after said", "INVALID_AFTER")
-    return int(word)
 
 
 def _paging(after: int | None) -> Json:
@@ -114,7 +106,7 @@ def batch_read(portal: Portal, request: Request) -> Response:
         if row is None:
             missing.append(each["id"])
             continue
-        found, after = associations.page(portal, row, to, _after(each.get("after")), PAGE)
+        found, after = associations.page(portal, row, to, cursor(each.get("after")), PAGE)
         if found:
             results.append({"from": {"id": str(row.id)}, "to": found, **_paging(after)})
     lost = RefusedError(404, "OBJECT_NOT_FOUND", "Some objects do not exist", context={"ids": missing})

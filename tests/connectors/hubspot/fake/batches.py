@@ -131,7 +131,7 @@ def upsert(portal: Portal, request: Request) -> Response:
     kind = portal.catalog.type(request.path["type"])
     inputs = inputs_of(request.body)
     _no_repeats(portal, [str(each.get("id")).lower() for each in inputs if isinstance(each, dict)])
-    if len({each.get("idProperty") for each in inputs if isinstance(each, dict)}) > 1:
+    if len({str(each.get("idProperty")) for each in inputs if isinstance(each, dict)}) > 1:
         raise not_said("an upsert by several properties in one batch")
 
     def one(each: Json, trace: str | None) -> Json:

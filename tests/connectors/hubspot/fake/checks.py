@@ -11,14 +11,14 @@ from decimal import Decimal
 from . import standard
 from .definitions import ObjectType, Property
 from .errors import RefusedError, invalid
-from .portal import Actor, Portal
+from .portal import Actor, Portal, whole
 
 
 def reference(portal: Portal, definition: Property, value: str) -> None:
     """An owner that does not exist or has left is refused; pipelines and stages are checked together (`stage`)."""
     if definition.reference != "OWNER" or not value:
         return
-    archived = portal.store.value("SELECT archived FROM owner WHERE id = ?", int(value) if value.isdigit() else -1)
+    archived = portal.store.value("SELECT archived FROM owner WHERE id = ?", whole(value))
     if archived is None or archived:
         raise invalid(
             f"Owner {value} does not exist or is deactivated", "INVALID_OWNER_ID", propertyName=definition.name

@@ -17,6 +17,7 @@ from .portal import Portal
 
 CUTS = ("cut_before", "cut_after")
 ERRORS = {
+    "403": (403, "USER_DOES_NOT_HAVE_PERMISSIONS", "The user who made this token is gone or lacks permissions"),
     "423": (423, "LOCKED", "The object is locked while a large volume of data is synced"),
     "429": (429, "RATE_LIMITS", "You have reached your ten_secondly_rolling limit."),
     "477": (477, "MIGRATION_IN_PROGRESS", "The account is being migrated to another data center"),

@@ -11,7 +11,7 @@ import orjson
 from . import journal, tokens
 from .errors import Json, RefusedError, invalid, not_found, not_said
 from .objects import known_query
-from .portal import Portal, Request, Response, fields
+from .portal import Portal, Request, Response, fields, number, whole
 from .times import iso
 
 BATCH_MOST = 100
@@ -97,11 +97,9 @@ def following(portal: Portal, request: Request) -> Response:
 
 def batch(portal: Portal, request: Request) -> Response:
     """GET up to 100 files behind an offset."""
-    app, count = _app(portal, request), request.path["count"]
-    if not count.isdigit() or not 1 <= int(count) <= BATCH_MOST:
-        raise invalid(f"count is a number from 1 to {BATCH_MOST}")
+    app, count = _app(portal, request), number(request.path["count"], 1, BATCH_MOST, "count")
     journal.publish(portal, app)
-    found = journal.file_after(portal, app, request.path["offset"], int(count))
+    found = journal.file_after(portal, app, request.path["offset"], count)
     return (
         Response(200, {"results": [_pointer(portal, request, offset) for offset in found]}) if found else Response(204)
     )
@@ -122,9 +120,9 @@ def file(portal: Portal, request: Request) -> Response:
     known_query(request, "expires", "signature")
     if request.has_token:
         raise RefusedError(400, "INVALID_REQUEST", "The address is signed; a token besides is refused")
-    offset, until = request.path["offset"], request.word("expires", "0")
-    signed = until.isdigit() and hmac.compare_digest(_sign(offset, int(until)), request.word("signature"))
+    offset, until = request.path["offset"], whole(request.word("expires")) or 0
+    signed = hmac.compare_digest(_sign(offset, until).encode(), request.word("signature").encode())
     found = journal.content(portal, offset)
-    if not signed or int(until) <= portal.now() or found is None:
+    if not signed or until <= portal.now() or found is None:
         raise RefusedError(403, "FORBIDDEN", "The address has expired or is not signed")
     return Response(200, found)

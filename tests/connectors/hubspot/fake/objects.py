@@ -10,7 +10,7 @@ import orjson
 from . import associations, records, tokens
 from .definitions import ObjectType
 from .errors import Json, invalid, not_found
-from .portal import Portal, Request, Response, fields, number
+from .portal import Portal, Request, Response, cursor, fields, number
 from .views import readable, shown, written
 
 READ = ("properties", "propertiesWithHistory", "associations", "archived", "idProperty")
@@ -54,16 +54,14 @@ def listed(portal: Portal, request: Request) -> Response:
     """GET many, in the order of ids. `after` is the id of the first record of the next page."""
     known_query(request, *READ[:-1], "limit", "after")
     kind = portal.catalog.type(request.path["type"])
-    limit, after = number(request.word("limit"), 10, 100), request.word("after", "0")
-    if not after.isdigit():
-        raise invalid("after is what paging.next.after said", "INVALID_AFTER")
+    limit, after = number(request.word("limit"), 10, 100), cursor(request.word("after"))
     names, with_history = _asked(portal, kind, request)
     rows = portal.store.all(
         "SELECT id, properties, created, updated, archived FROM record"
         " WHERE object = ? AND (archived IS NOT NULL) = ? AND id >= ? ORDER BY id LIMIT ?",
         kind.id,
         flag(request, "archived"),
-        int(after),
+        after,
         limit + 1,
     )
     found = [records.Row(row[0], kind, orjson.loads(row[1]), *row[2:]) for row in rows]

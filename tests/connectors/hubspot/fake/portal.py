@@ -6,6 +6,7 @@ Responsible for what all parts share. Must not know HTTP.
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -127,6 +128,15 @@ class Portal:
         self.store.run("DELETE FROM entry_queue WHERE visible <= ?", now)
 
 
+# What a field of any body is, wherever it comes.
+_TEXTS = (
+    *("id", "idProperty", "objectId", "primaryObjectId", "objectIdToMerge", "objectWriteTraceId", "objectTypeId"),
+    *("name", "label", "type", "fieldType", "groupName", "description", "dataSensitivity"),
+    *("propertyName", "operator", "value", "highValue", "direction", "associationCategory", "subscriptionType"),
+)
+_LISTS = ("inputs", "filterGroups", "filters", "sorts", "options", "actions", "types")
+
+
 def fields(body: Any, required: tuple[str, ...] = (), optional: tuple[str, ...] = ()) -> Json:
     """A JSON object that has these fields and no others."""
     if not isinstance(body, dict):
@@ -134,16 +144,35 @@ def fields(body: Any, required: tuple[str, ...] = (), optional: tuple[str, ...] 
     for name in required:
         if body.get(name) in (None, ""):
             raise invalid(f"Some required fields were not set: [{name}]", "REQUIRED_FIELD", propertyName=name)
+    for name, kind in (*((name, str) for name in _TEXTS), *((name, list) for name in _LISTS)):
+        if name in body and not isinstance(body[name], kind):
+            raise invalid(f"{name} is a {'string' if kind is str else 'list'}", "INVALID_FIELD", propertyName=name)
     strange = sorted(set(body) - set(required) - set(optional))
     if strange:
         raise not_said(f"the field {', '.join(strange)}")
     return body
 
 
+def whole(word: Any) -> int | None:
+    """The whole number that a text is, if it is one that an id can be."""
+    return int(word) if isinstance(word, str) and re.fullmatch(r"[0-9]{1,18}", word) else None
+
+
+def cursor(word: Any) -> int:
+    """Where a page begins: what `paging.next.after` said, or 0."""
+    if word in ("", None):
+        return 0
+    found = whole(str(word))
+    if found is None:
+        raise invalid("after is what paging.next.after said", "INVALID_AFTER")
+    return found
+
+
 def number(text: str, default: int, most: int, what: str = "limit") -> int:
     """A whole number of a query or a body, from 1 to `most`."""
     if text == "":
         return default
-    if not str(text).isdigit() or not 1 <= int(text) <= most:
+    found = whole(text)
+    if found is None or not 1 <= found <= most:
         raise invalid(f"{what} is a number from 1 to {most}, not {text}")
-    return int(text)
+    return found

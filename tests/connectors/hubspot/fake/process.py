@@ -36,7 +36,7 @@ class Fake:
     def __init__(self, folder: Path, *, port: int = 0, **knobs: Any) -> None:
         self.folder, self.port, self._knobs = folder, port, knobs
         self._process: subprocess.Popen[bytes] | None = None
-        self._client = httpx.Client(timeout=30, trust_env=False)
+        self._client = httpx.Client(timeout=30, trust_env=False, verify=False)
 
     def __enter__(self) -> Fake:
         return self.start()

@@ -14,7 +14,7 @@ import orjson
 from . import checks, journal, standard
 from .definitions import ObjectType
 from .errors import Json, RefusedError, invalid, not_found
-from .portal import Actor, Portal
+from .portal import Actor, Portal, whole
 from .times import iso
 from .values import stored
 
@@ -69,7 +69,7 @@ def find(portal: Portal, kind: ObjectType, word: Any, id_property: str = "", *, 
     if id_property not in ("", "hs_object_id"):
         id = by_unique(portal, kind, id_property, word)
     else:
-        id = int(word) if word.isdigit() and len(word) < 19 else None
+        id = whole(word)
         if id is not None:
             id = survivor(portal, kind, id) or id
     row = load(portal, kind, id) if id is not None else None

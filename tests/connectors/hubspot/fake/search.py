@@ -5,6 +5,7 @@ Responsible for the limits and the meaning of a query. Must not know tokens or r
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ import orjson
 
 from .definitions import ObjectType, Property
 from .errors import Json, RefusedError, invalid, not_said
-from .portal import Portal, Request, Response, fields, number
+from .portal import Portal, Request, Response, cursor, fields, number, whole
 from .records import Row
 from .times import day, moment
 from .views import readable, shown
@@ -68,9 +69,9 @@ def _compared(form: str, name: str, value: Any) -> Any:
     if form in ("moment", "none"):
         found = moment(value)
     elif form == "int":
-        found = int(value) if value.isdigit() else None
+        found = whole(value)
     elif form == "number":
-        found = float(value) if value.lstrip("-").replace(".", "", 1).isdigit() else None
+        found = float(value) if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value) else None
     elif form == "date":
         found = day(value)
     elif form == "datetime":
@@ -166,12 +167,9 @@ def search(portal: Portal, request: Request) -> Response:
     if len(orjson.dumps(body)) > portal.knobs.search_body_cap:
         raise invalid(f"The body of a search has at most {portal.knobs.search_body_cap} characters", "QUERY_TOO_LONG")
     limit = number(str(body.get("limit", "")), 10, 200)
-    after = str(body.get("after", "0"))
-    if not after.isdigit():
-        raise invalid("after is what paging.next.after said", "INVALID_AFTER")
-    start, cap = int(after), portal.knobs.search_cap
+    start, cap = cursor(body.get("after")), portal.knobs.search_cap
     if start + limit > cap and start:
-        message = f"A query reaches {cap} results at most; {after} and the {limit} behind it are beyond"
+        message = f"A query reaches {cap} results at most; {start} and the {limit} behind it are beyond"
         raise RefusedError(400, "VALIDATION_ERROR", message)
     names = readable(portal, kind, body.get("properties", []), request.actor)
     clause, values = where(portal, kind, body.get("filterGroups", []))

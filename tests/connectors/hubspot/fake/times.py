@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 DAY = 86_400_000
+_FIRST, _LAST = -62_135_596_800_000, 253_402_300_799_999  # the years 1 to 9999
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -17,8 +18,8 @@ def iso(ms: int) -> str:
 
 def moment(text: str) -> int | None:
     """Milliseconds since 1970 of a date-time as it may be written: ISO-8601 with an offset, or milliseconds."""
-    if re.fullmatch(r"-?\d{1,15}", text):
-        return int(text)
+    if re.fullmatch(r"-?[0-9]{1,15}", text):
+        return int(text) if _FIRST <= int(text) <= _LAST else None
     if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)", text):
         return None
     try:
@@ -30,8 +31,8 @@ def moment(text: str) -> int | None:
 
 def day(text: str) -> str | None:
     """YYYY-MM-DD of a date as it may be written: so, or milliseconds at midnight UTC."""
-    if re.fullmatch(r"-?\d{6,15}|0", text):
-        return iso(int(text))[:10] if int(text) % DAY == 0 else None
+    if re.fullmatch(r"-?[0-9]{6,15}|0", text):
+        return iso(int(text))[:10] if int(text) % DAY == 0 and _FIRST <= int(text) <= _LAST else None
     if not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
         return None
     try:
