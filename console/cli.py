@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("accounts", "Reads the file and verifies every account; changes nothing."),
     "discover": ("accounts", "Shows the objects and fields of an account."),
     "suggest": ("accounts", "Prints a sync block for the file, guessed from two objects."),
+    "preview": ("preview", "What the file would do, record by record; writes to no app."),
     "apply": ("configure", "Shows the difference to what runs, and makes it so."),
     "status": ("look", "A row per sync: its state and how many records are how."),
     "records": ("look", "The records of a sync, one by one."),

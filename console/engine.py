@@ -113,7 +113,7 @@ class Engine:
         with telling(broker):
             async with AppliedStore(broker, topics) as store:
                 catalogs = self._catalogs(store, installation, reports)
-                proposal = proposed(store, installation, catalogs, keep_left=True)
+                proposal = proposed(store.current, installation, catalogs, keep_left=True)
                 before = store.current
                 after = await roll_out(store, installation, catalogs, keep_left=True)
         if before is None or after.version != before.version:

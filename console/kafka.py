@@ -47,19 +47,31 @@ def telling(broker: Broker) -> Iterator[None]:
 
 async def topics_of(broker: Broker, installation: str) -> Topics:
     """The installation's topics as they are. Raises `FailedError` where there are none."""
+    found, existing = await _look_for(broker, installation)
+    if found is None:
+        others = [name.removesuffix(".config") for name in existing if name.endswith(".config")]
+        hint = did_you_mean(installation, others) if others else ""
+        raise FailedError(
+            f"The broker at {', '.join(broker.servers)} holds nothing of an installation {installation}.",
+            f"Run `tandem up` first. {hint}".strip(),
+        )
+    return found
+
+
+async def existing_topics(broker: Broker, installation: str) -> Topics | None:
+    """The same; None where there are none."""
+    return (await _look_for(broker, installation))[0]
+
+
+async def _look_for(broker: Broker, installation: str) -> tuple[Topics | None, set[str]]:
     admin = AIOKafkaAdminClient(**broker.client(), client_id="tandem")
     try:
         await admin.start()
         existing = set(await admin.list_topics())
         topics = Topics(installation)
         if not {topics.inbox, topics.config, topics.commands} <= existing:
-            others = [name.removesuffix(".config") for name in existing if name.endswith(".config")]
-            hint = did_you_mean(installation, others) if others else ""
-            raise FailedError(
-                f"The broker at {', '.join(broker.servers)} holds nothing of an installation {installation}.",
-                f"Run `tandem up` first. {hint}".strip(),
-            )
+            return None, existing
         (described,) = await admin.describe_topics([topics.inbox])
-        return Topics(installation, len(described["partitions"]))
+        return Topics(installation, len(described["partitions"])), existing
     finally:
         await admin.close()

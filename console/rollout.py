@@ -47,10 +47,10 @@ def troubles_of(installation: Installation, reports: Reports) -> list[str]:
 
 
 def proposed(
-    store: AppliedStore, installation: Installation, catalogs: dict[str, Catalog], *, keep_left: bool
+    before: Applied | None, installation: Installation, catalogs: dict[str, Catalog], *, keep_left: bool
 ) -> Proposal:
     """What would change. Raises `WrongUseError` for what cannot be changed."""
-    proposal = propose(store.current, installation, catalogs, keep_left=keep_left)
+    proposal = propose(before, installation, catalogs, keep_left=keep_left)
     if proposal.refused:
         lines = [line for change in proposal.refused for line in (change.text, f"    {change.refused}")]
         raise WrongUseError("The file asks for what cannot be changed; nothing was.", "\n".join(lines))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
 
 import click
 from rich.text import Text
@@ -15,7 +16,9 @@ from console.context import Settings, TandemCommand, pass_settings
 from console.errors import FailedError
 from console.kafka import silence, telling
 from console.orders import switch_sync
-from console.output import Output
+from console.output import Output, records_in_words
+from console.rehearsal.preview import Running, rehearsed
+from console.rehearsal.watching import progress_on
 from console.rollout import proposed, roll_out, sound_catalogs
 from console.target import Target, installed_connectors
 from rules.config import Installation, json_schema
@@ -67,25 +70,50 @@ def apply_command(settings: Settings, yes: bool) -> None:
     """Applies the file."""
     target = Target(settings)
     installation = target.installation
-    asyncio.run(_apply(target, installation, asks=not yes and sys.stdin.isatty() and sys.stdout.isatty()))
+    asyncio.run(_apply(target, installation, yes=yes))
 
 
-async def _apply(target: Target, installation: Installation, *, asks: bool) -> None:
+async def _apply(target: Target, installation: Installation, *, yes: bool) -> None:
     silence()
+    asks = not yes and sys.stdin.isatty() and sys.stdout.isatty()
     output = target.settings.output
     catalogs = sound_catalogs(installation, await examine(installation, installation.accounts))
     broker = target.broker()
     with telling(broker):
         topics = await ensure_topics(broker, installation.name, retention=installation.retention)
         async with AppliedStore(broker, topics) as store:
-            proposal = proposed(store, installation, catalogs, keep_left=False)
+            proposal = proposed(store.current, installation, catalogs, keep_left=False)
             show_proposal(output, store.current, proposal)
+            if not yes:
+                running = Running(broker, topics, store.current)
+                async for line in doublings(installation, running, proposal, output):
+                    output.say(Text(f"  {line}", style="yellow"))
             if asks and proposal.changes and not click.confirm("Make it so?", err=True):
                 raise FailedError("Nothing was changed.")
             after = await roll_out(store, installation, catalogs, keep_left=False)
     if target.settings.json:
         output.document({"version": after.version, "changes": [str(change) for change in proposal.changes]})
     output.say(f"Version {after.version} is applied.")
+
+
+async def doublings(
+    installation: Installation, running: Running, proposal: Proposal, output: Output
+) -> AsyncIterator[str]:
+    """A line for each new sync that would copy records of both sides since nothing tells which of them are the same."""
+    known = running.applied.document["syncs"] if running.applied else {}
+    for name, sync in installation.syncs.items():
+        if name in known or any(mapping.identifier for mapping in sync.mapping):
+            continue
+        with progress_on(output) as tell:
+            async with rehearsed(installation, running, proposal, [name], tell) as reports:
+                (summary, _) = reports[0].summary(0)
+        created = summary["created"]
+        if all(created.values()):
+            parts = " and ".join(f"{records_in_words(count)} in {account}" for account, count in created.items())
+            yield (
+                f"{name} has no identifiers, and nothing remembers which records of the two sides are the same:"
+                f" it would create {parts}. `tandem preview {name}` shows them."
+            )
 
 
 def show_proposal(output: Output, before: Applied | None, proposal: Proposal) -> None:
