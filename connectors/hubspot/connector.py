@@ -19,8 +19,8 @@ most. Only fields that a sync names are read. A `lifecyclestage` goes forward on
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from typing import ClassVar
 
 from pydantic import BaseModel
@@ -35,10 +35,12 @@ from connectors.base import (
     Page,
     Record,
     Result,
+    RetriableError,
     Write,
+    WriteOp,
 )
 from connectors.hubspot.capture import Capture
-from connectors.hubspot.client import Client, RefusedError
+from connectors.hubspot.client import Client, RefusedError, UnknownOutcomeError
 from connectors.hubspot.definitions import Definitions, Fields
 from connectors.hubspot.finds import Finds
 from connectors.hubspot.health import check
@@ -69,7 +71,12 @@ class HubSpotConnector:
 
     async def open(self) -> None:
         """Asks which account the token belongs to."""
-        await self._capture.portal()
+        try:
+            with answered("connecting"):
+                await self._capture.portal()
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Closes connections."""
@@ -77,11 +84,13 @@ class HubSpotConnector:
 
     async def check(self) -> Health:
         """Whether the token is good for what the syncs need."""
-        return await check(self._client, self._definitions, self._context)
+        with answered("checking the account"):
+            return await check(self._client, self._definitions, self._context)
 
     async def discover(self) -> Catalog:
         """The account's objects with their properties and associations."""
-        return await self._definitions.catalog()
+        with answered("reading the account's objects"):
+            return await self._definitions.catalog()
 
     # ---------------------------------------------------------------- capture
 
@@ -91,18 +100,20 @@ class HubSpotConnector:
 
     async def prepare(self) -> str:
         """Makes our unique property where it may; empty where what there is has to be noted first."""
-        for use in self._context.objects:
-            await self._definitions.make_sync_id(await self._definitions.shape(use.name))
-        return await self._capture.ready()
+        with answered("setting up capture"):
+            for use in self._context.objects:
+                await self._definitions.make_sync_id(await self._definitions.shape(use.name))
+            return await self._capture.ready()
 
     async def release(self) -> None:
         """Nothing is kept in the account for capture; the property stays with the records that have it."""
 
     async def changes(self, cursor: str | None) -> AsyncIterator[Captured]:
         """What changes from the cursor on."""
-        async with aclosing(self._capture.run(cursor)) as items:  # type: ignore[type-var]
-            async for item in items:
-                yield item
+        with answered("looking for changes"):
+            async with aclosing(self._capture.run(cursor)) as items:  # type: ignore[type-var]
+                async for item in items:
+                    yield item
 
     async def confirm(self, cursor: str) -> None:
         """The engine keeps the place."""
@@ -119,15 +130,17 @@ class HubSpotConnector:
 
     async def snapshot(self, object: str, resume: str | None) -> AsyncIterator[Page]:
         """A full read in the order of ids; `resume` is the id with which it goes on."""
-        shape, fields = await self._use(object)
-        async with aclosing(self._reader.snapshot(shape, fields, resume)) as pages:  # type: ignore[type-var]
-            async for page in pages:
-                yield page
+        with answered(f"reading {object}"):
+            shape, fields = await self._use(object)
+            async with aclosing(self._reader.snapshot(shape, fields, resume)) as pages:  # type: ignore[type-var]
+                async for page in pages:
+                    yield page
 
     async def read(self, object: str, ids: Sequence[str]) -> list[Record]:
         """The records as they are now; one that was merged comes with its survivor."""
-        shape, fields = await self._use(object)
-        found = await self._reader.by_id(shape, fields, ids)
+        with answered(f"reading {object}"):
+            shape, fields = await self._use(object)
+            found = await self._reader.by_id(shape, fields, ids)
         records: list[Record] = []
         for record_id in dict.fromkeys(ids):
             image = found.of(record_id)
@@ -141,8 +154,9 @@ class HubSpotConnector:
 
     async def find(self, object: str, identifiers: Sequence[Identifier]) -> list[Record]:
         """Records that match any of the identifiers, normalised as the rules do."""
-        shape, fields = await self._use(object)
-        return [one.record for one in await self._finds.find(shape, fields, identifiers)]
+        with answered(f"searching {object}"):
+            shape, fields = await self._use(object)
+            return [one.record for one in await self._finds.find(shape, fields, identifiers)]
 
     # ---------------------------------------------------------------- writing
 
@@ -150,11 +164,25 @@ class HubSpotConnector:
         """Does the writes, one answer each in the same order."""
         if not writes:
             return []
-        shape, fields = await self._use(object)
-        try:
+        with answered(f"writing {object}"):
+            shape, fields = await self._use(object)
+            if not shape.tokens and any(write.op is WriteOp.CREATE for write in writes):
+                shape = await self._definitions.make_sync_id(shape)
+                fields = self._definitions.fields(shape)
             return await self._writer.apply(shape, fields, writes)
-        except RefusedError as error:
-            self._definitions.forget(object)
-            raise FatalError(
-                f"HubSpot refuses to read {object}: {error.refusal.message}", "see `tandem check`"
-            ) from None
+
+
+@contextmanager
+def answered(doing: str) -> Iterator[None]:
+    """What HubSpot refuses though it should not, as an error that says how to recover."""
+    try:
+        yield
+    except RefusedError as error:
+        refusal = error.refusal
+        correlated = f" (correlation id {refusal.correlation})" if refusal.correlation else ""
+        message = f"{doing}: HubSpot refuses it: {refusal.message}{correlated}"
+        raise FatalError(
+            message, "see `tandem check`; where that finds nothing, this is a fault of the connector"
+        ) from None
+    except UnknownOutcomeError as error:
+        raise RetriableError(f"{doing}: {error}") from None

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from connectors.base import Context, FatalError, ObjectUse
-from connectors.hubspot.client import Client, RefusedError
+from connectors.hubspot.client import Client, RefusedError, UnknownOutcomeError
 from connectors.hubspot.errors import Json
 from connectors.hubspot.limits import Use
 from connectors.hubspot.mapping import PIPELINES, Property, Seen, Shape, properties_of, stages_of
@@ -46,6 +46,7 @@ class Definitions:
         self._types = {name: use.type or name for name, use in uses.items()}
         self._excluded = {name: frozenset(use.exclude) for name, use in uses.items()}
         self._lock = asyncio.Lock()
+        self._without_sync_id: set[str] = set()  # type ids of which our property could not be made
 
     def forget(self, name: str) -> None:
         """What is known of the object may be out of date."""
@@ -163,7 +164,7 @@ class Definitions:
 
     async def make_sync_id(self, shape: Shape) -> Shape:
         """Makes our unique property, where it is missing and the token may."""
-        if shape.tokens:
+        if shape.tokens or shape.type_id in self._without_sync_id:
             return shape
         doing = f"making the property {SYNC_ID} of {shape.name}"
         path = f"/crm/properties/{API}/{shape.type_id}"
@@ -171,11 +172,17 @@ class Definitions:
             groups = (await self._client.get(f"{path}/groups", doing)).body.get("results") or [{}]
             group = str(groups[0].get("name") or f"{shape.standard.name.removesuffix('s')}information")
             await self._client.write("POST", path, doing, {**SYNC_ID_DEFINITION, "groupName": group})
+        except UnknownOutcomeError:
+            return shape  # the next to come sees whether it was made
         except FatalError:
-            return shape  # no scope for definitions: creates are then looked for by identifier
+            # No scope for definitions: creates are then looked for by identifier.
+            self._without_sync_id.add(shape.type_id)
+            return shape
         except RefusedError as error:
-            if error.refusal.code != "OBJECT_ALREADY_EXISTS" and error.refusal.category != "OBJECT_ALREADY_EXISTS":
-                return shape  # ten unique properties are there already, or the definitions are locked
+            if "OBJECT_ALREADY_EXISTS" not in (error.refusal.code, error.refusal.category):
+                # Ten unique properties are there already, or the definitions are locked.
+                self._without_sync_id.add(shape.type_id)
+                return shape
         self.forget(shape.name)
         return await self.shape(shape.name)
 
