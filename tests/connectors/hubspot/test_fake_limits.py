@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -84,6 +85,15 @@ def test_associations_have_a_burst_and_a_day_of_their_own(fake: Fake, api: Api) 
     api.get(labels)
     refused(api.get(labels), 429, "DAILY")
     assert api.get(LIST).status_code == 200
+
+
+def test_an_answer_comes_at_once(api: Api) -> None:
+    def took() -> float:
+        began = time.perf_counter()
+        api.get(LIST)
+        return time.perf_counter() - began
+
+    assert min(took() for _ in range(20)) < 0.03, "packets that wait for an acknowledgement take 0.04"
 
 
 def test_retry_after_of_a_429_is_a_knob(fake: Fake, api: Api) -> None:

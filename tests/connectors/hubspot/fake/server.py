@@ -62,7 +62,9 @@ def cut(scope: Scope) -> None:
 
 def listen(port: int) -> socket.socket:
     """A socket on loopback; port 0 takes a free one."""
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # The protocol must be named: asyncio sends small packets at once (TCP_NODELAY) only on sockets that are known to be TCP, and an answer
+    # would otherwise wait 40 ms for the caller's acknowledgement of its head.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(("127.0.0.1", port))
@@ -83,6 +85,7 @@ def serve(folder: Path, port: int, knobs: Mapping[str, Any], ordered: list[str],
         App(portal, cut),
         http=_Protocol,
         ws="none",
+        h11_max_incomplete_event_size=1_000_000,  # a URL that is too long is refused by the fake, not by the parser
         lifespan="off",
         log_level="error",
         access_log=False,
