@@ -84,8 +84,21 @@ def _edited(draft: Draft, sync: Sync, before: Sync | None) -> None:
         changed = [one.key for one in (*before.mappings, *sync.mappings) if one.digest not in kept]
         state.dropped = list(dict.fromkeys([*state.dropped, *changed]))
         _sweep(draft, sync)
-    if was_off and not sync.off:
+    if (was_off or (before is not None and _names_unread(sync, before))) and not sync.off:
         begin_read(draft, sync)
+
+
+def _names_unread(sync: Sync, before: Sync) -> bool:
+    """Whether rules name a field that was not there, or was of another type, when the records were read: the log does not
+    tell what such a field came to hold by a default."""
+    for side, old in zip(sync.sides, before.sides, strict=True):
+        if not side.object.capabilities.whole and side.named - old.named:
+            return True
+        for name in side.named:
+            known, field = old.object.field(name), side.object.field(name)
+            if field is not None and (known is None or known.type.native != field.type.native):
+                return True
+    return False
 
 
 def _sweep(draft: Draft, sync: Sync) -> None:

@@ -87,6 +87,7 @@ class Side(msgspec.Struct, frozen=True, eq=False):
     required: tuple[str, ...]  # must have a value when a record is created here
     constants: dict[str, Value]
     age_kinds: tuple[Kind, ...]
+    named: frozenset[str] = frozenset()  # the fields that mappings and filters name
 
     def age(self, record_id: str, values: MappingType[str, Value]) -> str:
         """A text that sorts as the record's age: by its creation time if declared, else by its id in the id's own order."""
@@ -364,7 +365,7 @@ def _compile_side(config: SyncConfig, number: int, own: Object, mappings: tuple[
         if entry.enabled and entry.is_constant and (entry.a if number == 0 else entry.b) is not None
     }
     wanted = {mapping.fields[number] for mapping in mappings if mapping.required}
-    named = None if own.capabilities.whole else named_fields(config, account)
+    named = named_fields(config, account)
     return Side(
         account=account,
         object=own,
@@ -372,7 +373,9 @@ def _compile_side(config: SyncConfig, number: int, own: Object, mappings: tuple[
         mapped=tuple(dict.fromkeys(mapping.fields[number] for mapping in mappings)),
         shown=_picker(tuple(dict.fromkeys(mapping.fields[number] for mapping in mappings))),
         whole=tuple(
-            field.name for field in own.fields if not field.read_only and (named is None or field.name in named)
+            field.name
+            for field in own.fields
+            if not field.read_only and (own.capabilities.whole or field.name in named)
         ),
         identifiers=tuple((mapping.fields[number], mapping.identifier) for mapping in mappings if mapping.identifier),
         required=tuple(
@@ -380,6 +383,7 @@ def _compile_side(config: SyncConfig, number: int, own: Object, mappings: tuple[
         ),
         constants=constants,
         age_kinds=tuple(_field(own, name).type.kind for name in own.key),
+        named=named,
     )
 
 

@@ -178,3 +178,6 @@ def fields_changed(draft: Draft, event: FieldsChanged) -> None:
     draft.save_connection()
     for sync in syncs:
         start(draft, sync.name, f"{RULES} links")
+        if set(before) - broken:
+            # What a field holds that is back, by a default or from before, no change tells.
+            _read_again(draft, sync, f"fields of {event.account}.{event.object} are there again")

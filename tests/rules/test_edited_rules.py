@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 import rules.work
-from rules.catalog import FieldType, Kind
+from rules.catalog import Field, FieldType, Kind
+from rules.events import FieldsChanged
 from tests.rules.world import CUSTOMERS, MAPPING, World, changed, people
 
 NOTES: Any = {"crm": "notes", "shop": "memo"}
@@ -276,3 +278,62 @@ def test_what_was_on_its_way_when_the_values_of_a_mapping_were_edited_is_followe
     world.edit_rules(mapping=mapping("3"))
     assert world.right.records["1"]["tel"] == "3"
     assert world.left.records["1"]["phone"] == "b"
+
+
+def with_a_default(world: World, field: str, value: str) -> None:
+    """The CRM gets a field that holds a value in every record, of which its log says nothing."""
+    more = Field(field, FieldType(Kind.TEXT, native="text"))
+    world.left.object = msgspec.structs.replace(world.left.object, fields=(*world.left.object.fields, more))
+    for record in world.left.records.values():
+        record[field] = value
+    world.left.journal.tick += 1
+
+
+def test_a_field_that_rules_name_and_that_was_not_there_before_is_read_with_what_it_holds_by_default() -> None:
+    world = linked(count=3)
+    world.right.edit("2", memo="theirs")
+    world.settle()
+    with_a_default(world, "rank", "bronze")
+    world.edit_rules(mapping=[*MAPPING, {"crm": "rank", "shop": "memo", "direction": "to shop"}])
+    assert [record["memo"] for record in world.right.records.values()] == ["bronze"] * 3
+    assert world.left.writes == []
+
+
+def test_a_filter_on_such_a_field_is_judged_by_what_it_holds_too() -> None:
+    world = people(filters={"crm": [{"field": "name", "op": "eq", "value": "nobody"}]})
+    world.left.create(email="a@x.io", name="Ann")
+    world.start()
+    assert world.stands("crm", "1") == ("excluded", "filter")
+    with_a_default(world, "rank", "bronze")
+    world.edit_rules(filters={"crm": [{"field": "rank", "op": "eq", "value": "bronze"}]})
+    assert world.stands("crm", "1") == ("in_sync", None)
+
+
+def test_a_field_that_no_rule_names_needs_no_read_though_it_is_new() -> None:
+    world = linked()
+    with_a_default(world, "rank", "bronze")
+    world.apply()
+    world.think_all()
+    assert world.syncs["people"].state == "live"
+    assert list(world.commands) == []
+
+
+def test_a_mapped_field_that_was_gone_and_is_there_again_is_read_with_what_it_holds_now() -> None:
+    world = linked()
+    fields = tuple((field.name, field.type.native) for field in world.left.object.fields)
+    world.inbox.append(FieldsChanged("crm", "contacts", tuple(one for one in fields if one[0] != "phone")))
+    world.settle()
+    assert world.stands("crm", "1") == ("failing", "schema")
+    world.left.records["1"]["phone"] = "+41"  # by a default: no log tells of it
+    world.left.journal.tick += 1
+    world.inbox.append(FieldsChanged("crm", "contacts", fields))
+    world.settle()
+    assert world.stands("crm", "1") == ("in_sync", None)
+    assert world.right.records["1"]["tel"] == "+41"
+
+
+def test_fields_that_are_told_again_as_they_were_cost_no_read() -> None:
+    world = linked()
+    world.inbox.append(FieldsChanged("crm", "contacts", tuple((f.name, f.type.native) for f in world.left.object.fields)))
+    world.think_all()
+    assert list(world.commands) == []
