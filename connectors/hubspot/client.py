@@ -157,8 +157,13 @@ class Client:
         *, writing: bool,
     ) -> Answer:  # fmt: skip
         token = await self._token()
-        if "/webhooks-journal/" not in path:
-            await self._enter(search=path.endswith("/search"), association="/associations/" in path, use=use)
+        search, association, limited = (
+            path.endswith("/search"),
+            "/associations/" in path,
+            "/webhooks-journal/" not in path,
+        )
+        if limited:
+            await self._enter(search=search, association=association, use=use)
         asked_at = self.now()
         try:
             response = await self._client().request(
@@ -171,6 +176,9 @@ class Client:
             if writing:
                 raise UnknownOutcomeError(f"{doing}: the connection was lost ({type(error).__name__})") from None
             raise RetriableError(f"{doing}: the connection was lost ({type(error).__name__})") from None
+        finally:
+            if limited:
+                self.shared.limiter.arrived(time.monotonic(), search=search, association=association)
         received = time.monotonic()
         self.shared.clock.answered(response.headers, received)
         answer = self._judge(response, asked_at, doing, writing=writing)
@@ -222,7 +230,7 @@ class Client:
                 now = time.monotonic()
                 delay = limiter.delay(now, search=search, association=association, use=use)
                 if delay <= 0:
-                    limiter.take(now, search=search, association=association)
+                    limiter.take(search=search, association=association)
                     return
             if now + delay > deadline and use is not Use.BULK:
                 raise RetriableError("the account's limits are used up", retry_after=delay, throttled=True)

@@ -6,13 +6,14 @@ tell), and the pauses that a refusal asks for. Must not know HTTP or clocks.
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_right, insort
 from collections.abc import Mapping
 from enum import Enum
 
 # HubSpot's windows, and a little more, since calls do not arrive as evenly as they leave.
 SEARCHES, SECOND = 5, 1.06
 BURST, TEN_SECONDS = 100, 10.4
+ANSWER = 0.05  # seconds after which it is looked again whether a call was answered
 # HubSpot's own client waits so long times the number of the attempt.
 PAUSES = {"TEN_SECONDLY_ROLLING": 10.0, "SECONDLY": 1.0}
 
@@ -27,29 +28,36 @@ class Use(Enum):
 
 
 class Window:
-    """At most `limit` calls within any `seconds`."""
+    """At most `limit` calls within any `seconds`, as the account counts them: a call comes in at some time between when it goes and when
+    it is answered, so it is in the window from the one until `seconds` after the other."""
 
     def __init__(self, limit: int, seconds: float) -> None:
         self.limit, self.seconds = limit, seconds
-        self._taken: deque[float] = deque()
+        self._going = 0  # not answered yet
+        self._answered: list[float] = []
 
     def used(self, now: float) -> int:
         """How many calls lie within the window now."""
-        while self._taken and self._taken[0] <= now - self.seconds:
-            self._taken.popleft()
-        return len(self._taken)
+        del self._answered[: bisect_right(self._answered, now - self.seconds)]
+        return self._going + len(self._answered)
 
     def delay(self, now: float, part: float = 1.0) -> float:
         """Seconds until a call may go that leaves the rest beyond `part` of the window to others."""
-        allowed = max(1, int(self.limit * part))
-        used = self.used(now)
-        if used < allowed:
+        surplus = self.used(now) - max(1, int(self.limit * part))
+        if surplus < 0:
             return 0.0
-        return self._taken[used - allowed] + self.seconds - now
+        if surplus < len(self._answered):
+            return self._answered[surplus] + self.seconds - now
+        return ANSWER  # only an answer makes room
 
-    def take(self, now: float) -> None:
+    def take(self) -> None:
         """A call goes."""
-        self._taken.append(now)
+        self._going += 1
+
+    def arrived(self, now: float) -> None:
+        """A call has been answered, or given up."""
+        self._going -= 1
+        insort(self._answered, now)
 
 
 class Limiter:
@@ -75,15 +83,21 @@ class Limiter:
             waits.append(self.search.delay(now))
         return max(0.0, *waits)
 
-    def take(self, now: float, *, search: bool = False, association: bool = False) -> None:
+    def take(self, *, search: bool = False, association: bool = False) -> None:
         """A call goes."""
         self.calls += 1
         if association:
-            self.associations.take(now)
+            self.associations.take()
         self.remaining = max(0.0, self.remaining - 1)
-        self.burst.take(now)
+        self.burst.take()
         if search:
-            self.search.take(now)
+            self.search.take()
+
+    def arrived(self, now: float, *, search: bool = False, association: bool = False) -> None:
+        """A call has been answered, or given up."""
+        windows = [self.burst, *([self.search] if search else []), *([self.associations] if association else [])]
+        for window in windows:
+            window.arrived(now)
 
     def answered(self, headers: Mapping[str, str]) -> None:
         """Takes over what an answer says of the limits. One to a search says nothing."""

@@ -33,20 +33,50 @@ def test_no_window_ever_holds_more_calls_than_its_limit(asked: list[float], limi
     for at in sorted(asked):
         now = max(now, at)
         now += window.delay(now)
-        window.take(now)
+        window.take()
+        window.arrived(now)
         went.append(now)
     for place, at in enumerate(went):
         assert sum(1 for other in went[: place + 1] if other > at - 1.0 + 1e-9) <= limit
 
 
+@given(st.lists(st.tuples(st.floats(0, 3), st.floats(0, 0.9)), min_size=1, max_size=40), st.integers(1, 5))
+def test_nor_at_the_other_end_however_long_calls_are_on_their_way(calls: list[tuple[float, float]], limit: int) -> None:
+    """Each call comes in at the very end of its way, and is answered at once; they go one after the other."""
+    window, came, now = Window(limit, 1.0), list[float](), 0.0
+    for pause, way in calls:
+        now += pause
+        now += window.delay(now)
+        window.take()
+        came.append(now + way)
+        window.arrived(now + way)
+        now += way
+    for place, at in enumerate(came):
+        assert sum(1 for other in came[: place + 1] if other > at - 1.0 + 1e-9) <= limit
+
+
+def test_a_call_that_is_on_its_way_keeps_its_place_however_long_it_takes() -> None:
+    window = Window(2, 1.0)
+    window.take()
+    window.take()
+    assert window.delay(100.0) > 0, "they may come in at any time"
+    window.arrived(100.0)
+    assert window.delay(100.5) == pytest.approx(0.5)
+    assert window.delay(101.1) == 0
+
+
+def taking(limiter: Limiter, count: int, **kind: bool) -> None:
+    for _ in range(count):
+        limiter.take(**kind)
+        limiter.arrived(0.0, **kind)
+
+
 def test_reading_in_full_leaves_room_for_live_changes_and_these_for_writes() -> None:
     limiter = Limiter()
-    for _ in range(70):
-        limiter.take(0.0)
+    taking(limiter, 70)
     assert limiter.delay(0.0, use=Use.BULK) > 0
     assert limiter.delay(0.0, use=Use.LIVE) == 0
-    for _ in range(20):
-        limiter.take(0.0)
+    taking(limiter, 20)
     assert limiter.delay(0.0, use=Use.LIVE) > 0
     assert limiter.delay(0.0, use=Use.WRITE) == 0
 
@@ -55,11 +85,14 @@ def test_searches_and_associations_have_windows_of_their_own() -> None:
     limiter = Limiter()
     for _ in range(5):
         assert limiter.delay(0.0, search=True) == 0
-        limiter.take(0.0, search=True)
+        taking(limiter, 1, search=True)
     assert limiter.delay(0.0, search=True) > 1.0
     assert limiter.delay(0.0) == 0
-    for _ in range(100):
-        limiter.take(0.0, association=True)
+    limiter = Limiter()
+    limiter.burst.limit = 1000
+    taking(limiter, 100, association=True)
+    assert limiter.delay(0.0, association=True) > 0
+    assert limiter.delay(0.0) == 0
     assert limiter.delay(20.0, association=True) == 0
 
 
