@@ -140,8 +140,11 @@ def merge(sync: Sync, values: tuple[Values, Values], bases: Bases, translation: 
     """What to write so that the records agree. `values`: of side 0 and side 1."""
     plan = Plan(([], []), {}, [], [], [])
     left_values, right_values = values
+    whole = sync.sides[0].object.capabilities.whole and sync.sides[1].object.capabilities.whole
     for mapping in sync.mappings:
         left_field, right_field = mapping.fields
+        if not whole and not (left_field in left_values and right_field in right_values):
+            continue  # named a moment ago, and being read
         left, right = left_values.get(left_field), right_values.get(right_field)
         base = bases.get(mapping.key)
         if base is None:

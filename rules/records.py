@@ -32,7 +32,9 @@ def receive(draft: Draft, account: str, object_name: str, row: Row, reading: Rea
         return []
     if row.op == "merge":
         return [row.into or ""] if merge_records(draft, place, image, row) else []
-    return [] if _take_in(draft, place, image, row, reading) else [row.id]
+    if not _take_in(draft, place, image, row, reading):
+        return [row.id]
+    return [row.id] if reading is not None and _fell_short(draft, place) else []
 
 
 def _take_in(draft: Draft, place: Place, image: Image | None, row: Row, reading: Reading | None) -> bool:
@@ -41,7 +43,8 @@ def _take_in(draft: Draft, place: Place, image: Image | None, row: Row, reading:
     if image is None and reading is None and _is_stale(draft, place, row):
         return True
     if image is not None and not (
-        _is_newer(row.version, image) and (reading or not _is_late(draft, place, image, row))
+        (_is_newer(row.version, image) and (reading or not _is_late(draft, place, image, row)))
+        or _tells_more(row, image, uses)
     ):
         if row.pairs and not image.gone:
             image.pairs = row.pairs  # the account remembers them whatever the record's version
@@ -69,13 +72,41 @@ def _take_in(draft: Draft, place: Place, image: Image | None, row: Row, reading:
     elif len(values) < len(uses[0][0].sides[uses[0][1]].object.fields):
         if image is not None:
             values = {**image.values, **values}
-        if any(field not in values for field in uses[0][0].sides[uses[0][1]].whole):
+        if _lacks_any(values, uses):
             if image is None:
                 draft.save_image(place, Image(row.version, {}, "", {}, gone=True, partial=True))
             return False
     told = "" if row.token is not None else draft.cause
     store(draft, place, values, row.version, row.pairs, row.token, row.committed_at, reading, told)
     return True
+
+
+Uses = tuple[tuple[Sync, int], ...]
+
+
+def _reads_all(uses: Uses) -> bool:
+    """Whether the connector's images hold every field, named by a sync or not."""
+    return uses[0][0].sides[uses[0][1]].object.capabilities.whole
+
+
+def _lacks_any(values: Values, uses: Uses) -> bool:
+    """Whether a field is missing that a whole record has; of each sync its own, where only those that are named are read."""
+    one = uses[:1] if _reads_all(uses) else uses
+    return any(field not in values for sync, side in one for field in sync.sides[side].whole)
+
+
+def _tells_more(row: Row, image: Image, uses: Uses) -> bool:
+    """Whether a record that has not changed was read once more, for fields that a sync names from now on."""
+    if _reads_all(uses) or image.gone or image.version.newer_than(row.version):
+        return False
+    return any(field not in image.values for field in row.values)
+
+
+def _fell_short(draft: Draft, place: Place) -> bool:
+    """Whether a full read did not bring all that is named, as its capture had not heard of the rules yet: the record is
+    read once more, and no oftener."""
+    uses, image = draft.uses(place[0], place[1]), draft.image(*place)
+    return not _reads_all(uses) and image is not None and not image.gone and _lacks_any(image.values, uses)
 
 
 def _is_late(draft: Draft, place: Place, image: Image, row: Row) -> bool:

@@ -10,7 +10,9 @@ import pytest
 
 from connectors.base import FatalError, RetriableError
 from connectors.memory import App, MemoryConnector, forget_app, make_app
+from rules.catalog import Catalog
 from rules.config import Installation, load, load_document
+from streams import metrics
 from streams.accounts import Accounts, neighbours, use_of
 from streams.protocols import Configuration
 from tests.streams.twins import Source, configuration, memory, people
@@ -152,3 +154,41 @@ async def test_a_connector_that_does_not_open_leaves_nothing_behind(app: App, mo
     with pytest.raises(RetriableError, match="no connection within"):
         await accounts(applied()).open(use)
     assert len(closed) == 2
+
+
+# ---------------------------------------------------------------- apps where every field costs something
+
+
+def frugal(version: int, mapping: list[dict[str, Any]], *, whole: bool = False) -> Configuration:
+    document = load(FILE, "sync.yaml", ENVIRONMENT).document()
+    document["syncs"]["contacts"]["mapping"] = mapping
+    kinds = {"contacts": people("contacts", whole=whole), "firms": people("firms")}
+    return Configuration(version, "acme", document, frozenset(), {"crm": Catalog(kinds)})
+
+
+EMAIL, NAME = {"crm": "email", "shop": "email"}, {"crm": "name", "shop": "name"}
+
+
+def test_the_fields_that_syncs_name_are_told_to_connectors_that_read_no_others() -> None:
+    configuration = frugal(1, [EMAIL])
+    use = use_of(configuration, "crm")
+    assert use is not None
+    connector = accounts(configuration).make(use)
+    fields = {one.name: one.fields for one in connector._context.objects}  # type: ignore[attr-defined]
+    assert fields == {"contacts": {"email"}, "firms": None}
+
+
+def test_an_edited_mapping_opens_such_an_account_anew_and_no_other() -> None:
+    assert use_of(frugal(1, [EMAIL]), "crm") == use_of(frugal(2, [EMAIL]), "crm")
+    assert use_of(frugal(1, [EMAIL]), "crm") != use_of(frugal(2, [EMAIL, NAME]), "crm")
+    assert use_of(frugal(1, [EMAIL], whole=True), "crm") == use_of(frugal(2, [EMAIL, NAME], whole=True), "crm")
+
+
+def test_what_a_connector_reports_of_its_limits_is_among_the_metrics() -> None:
+    configuration = frugal(1, [EMAIL])
+    use = use_of(configuration, "crm")
+    assert use is not None
+    accounts(configuration).make(use)._context.gauge("day", 70.0, 30.0)  # type: ignore[attr-defined]
+    labels = {"account": "crm", "limit": "day"}
+    assert metrics.REGISTRY.get_sample_value("tandem_limit_used", labels) == 70.0
+    assert metrics.REGISTRY.get_sample_value("tandem_limit_left", labels) == 30.0
