@@ -42,16 +42,28 @@ def key_of(order: Order, offset: int) -> str:
 
 
 def requested(order: Order, offset: int) -> Late:
-    """The order has come. One that comes again after a crash does not begin anew."""
+    """The order has come. One that comes again after a crash does not begin anew, and one that comes late (a worker
+    that was refused has sent it all the same) does not replace a newer one."""
     key = keys.errands(order.account) + key_of(order, offset).encode()
 
     def late(database: Rdict) -> Entries:
         stored = database.get(key)
-        if stored is not None and _decode(stored).order == order:
+        if stored is not None and not _replaces(order, _decode(stored).order):
             return {}
         return {key: _encode(_Stored(offset, order))}
 
     return late
+
+
+def _replaces(order: Order, stored: Order) -> bool:
+    if isinstance(order, ReadRequest) and isinstance(stored, ReadRequest) and order.connection == stored.connection:
+        return _asked_at(order) > _asked_at(stored)
+    return order != stored
+
+
+def _asked_at(order: ReadRequest) -> int:
+    """Where in the connection's inbox the read was asked for: the number behind its name (`rules.initial.begin_read`)."""
+    return int(order.read.rpartition("#")[2])
 
 
 def captured(head: Head) -> Late:

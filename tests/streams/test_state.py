@@ -212,7 +212,7 @@ async def _never(offset: int) -> None:
 
 
 def read(number: int, sync: str = "s") -> ReadRequest:
-    return ReadRequest("crm~shop", "crm", "contacts", sync, f"r{number}")
+    return ReadRequest("crm~shop", "crm", "contacts", sync, f"{sync}#{number}")
 
 
 def head(errand: str, read: str | None = None, resume: str | None = None) -> Head:
@@ -227,9 +227,9 @@ def test_errands_are_open_until_they_are_done_and_the_oldest_comes_first(databas
         state.apply(errands.requested(order, offset))
     assert state.open() == [("7", None), ("read/s/contacts", None), ("9", None)]
     assert state.open("crm2") == []
-    state.apply(errands.captured(head("read/s/contacts", "r1", resume="page 2")))
+    state.apply(errands.captured(head("read/s/contacts", "s#1", resume="page 2")))
     assert state.open()[1] == ("read/s/contacts", "page 2")
-    state.apply(errands.captured(head("read/s/contacts", "r1")))
+    state.apply(errands.captured(head("read/s/contacts", "s#1")))
     state.apply(errands.captured(head("9")))
     state.apply(errands.marked("crm", "m2"))
     assert state.open() == [("7", None)]
@@ -240,19 +240,27 @@ def test_errands_are_open_until_they_are_done_and_the_oldest_comes_first(databas
 def test_a_newer_read_replaces_the_older_and_pages_of_the_older_change_nothing(database: Rdict) -> None:
     state = State(database)
     state.apply(errands.requested(read(1), 1))
-    state.apply(errands.captured(head("read/s/contacts", "r1", resume="5")))
+    state.apply(errands.captured(head("read/s/contacts", "s#1", resume="5")))
     state.apply(errands.requested(read(2), 2))
     assert state.open() == [("read/s/contacts", None)]
-    assert not errands.is_current(database, "crm", "r1")
-    assert errands.is_current(database, "crm", "r2")
-    for late in (head("read/s/contacts", "r1", resume="6"), head("read/s/contacts", "r1")):
+    assert not errands.is_current(database, "crm", "s#1")
+    assert errands.is_current(database, "crm", "s#2")
+    for late in (head("read/s/contacts", "s#1", resume="6"), head("read/s/contacts", "s#1")):
         state.apply(errands.captured(late))
     assert state.open() == [("read/s/contacts", None)]
+
+
+def test_an_older_read_that_comes_late_does_not_replace_the_newer(database: Rdict) -> None:
+    state = State(database)
+    for number in (9, 10, 9):
+        state.apply(errands.requested(read(number), number))
+    assert errands.is_current(database, "crm", "s#10")
+    assert not errands.is_current(database, "crm", "s#9")
 
 
 def test_an_order_that_comes_again_after_a_crash_does_not_begin_anew(database: Rdict) -> None:
     state = State(database)
     state.apply(errands.requested(read(1), 1))
-    state.apply(errands.captured(head("read/s/contacts", "r1", resume="5")))
+    state.apply(errands.captured(head("read/s/contacts", "s#1", resume="5")))
     state.apply(errands.requested(read(1), 1))
     assert state.open() == [("read/s/contacts", "5")]
