@@ -172,7 +172,14 @@ def test_an_older_write_never_hides_a_newer_one_in_the_index(fake: Fake, api: Ap
     for number in range(1, 8):
         api.patch(f"/crm/objects/{{v}}/contacts/{id}", {"properties": {"firstname": str(number)}})
     began = time.monotonic()
-    assert until(lambda: time.monotonic() - began > 0.4 and bool(api.found(where("firstname", "EQ", "7"))), 5)
+    seen: list[str] = []
+
+    def watched() -> bool:
+        seen.extend(each["properties"]["firstname"] for each in api.search(properties=["firstname"]).json()["results"])
+        return time.monotonic() - began > 0.4
+
+    assert until(watched, 5)
+    assert seen == sorted(seen) and seen[-1] == "7"
 
 
 def test_an_archived_record_is_not_found_once_the_index_knows(fake: Fake, api: Api) -> None:
