@@ -9,6 +9,7 @@ import msgspec
 from rich.text import Text
 
 from connectors.base import ConnectorError
+from console.abilities import in_words
 from console.accounts import AccountReport, connector_of, examine
 from console.context import Settings, TandemCommand, pass_settings
 from console.errors import FailedError, WrongUseError, unknown
@@ -201,16 +202,8 @@ def _show_object(output: Output, one: Object) -> None:
             for field in one.fields
         ),
     )
-    able = one.capabilities
-    words = [
-        word
-        for word, can in (("create", able.creatable), ("update", able.updatable), ("delete", able.deletable))
-        if can
-    ]
-    output.say(
-        f"captures by {able.capture}; can {', '.join(words) or 'only be read'}; {able.batch_size} records a batch",
-        style="bright_black",
-    )
+    for line in in_words(one.capabilities):
+        output.say(line, style="bright_black")
 
 
 def _traits(one: Object, field: Field) -> str:
