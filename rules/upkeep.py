@@ -30,13 +30,15 @@ def clock(draft: Draft) -> None:
         state = draft.sync(name)
         if not sync.off and draft.now - state.swept > BURIED_FOR:
             _sweep_tombs(draft, sync)
+        if state.changed:
+            draft.publish(name)
         if draft.is_idle(sync):
             continue
         first = next(iter(draft.scan(f"f{name}\0".encode())), None)
         if first is not None and RESEND not in state.works and draft.now - state.resent > RESEND_AFTER / 5:
             state.resent = draft.now
             start(draft, name, RESEND)
-        if state.changed or first is not None or state.stage != "live":
+        if first is not None or state.stage != "live":
             draft.publish(name)
         for account in (sync.sides[0].account, sync.sides[1].account):
             _sweep_waiting(draft, sync, account)

@@ -71,6 +71,30 @@ def test_counts_are_those_of_the_rows() -> None:
     assert world.syncs["people"].counts == {"in_sync": 2, "failing": 3, "excluded": 2, "pending": 1}
 
 
+@pytest.mark.parametrize("idle", ["off", "stopped"])
+def test_the_counts_of_a_sync_that_is_off_or_stopped_are_shown_as_they_become(idle: str) -> None:
+    world = people(deletes="propagate", max_deletes=1).start()
+    for number in range(3):
+        world.left.create(email=f"{number}@x.io")
+    world.settle()
+    if idle == "off":
+        world.left.edit("1", name="Ann")
+        world.take("crm")
+        world.off = ["people"]
+        world.apply()
+    else:
+        for number in (1, 2, 3):
+            world.left.delete(str(number))
+        world.take("crm")
+    world.think_all()
+    assert world.syncs["people"].state == idle
+    assert world.deliver()  # what was on its way is done all the same
+    world.settle()
+    world.clock()
+    shown = [row.status for row in world.rows().values()]
+    assert world.syncs["people"].counts == {status: shown.count(status) for status in set(shown)}
+
+
 def test_every_failing_row_says_what_is_the_matter_and_what_to_do() -> None:
     for row in zoo().rows().values():
         if row.status in ("failing", "excluded"):
