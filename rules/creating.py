@@ -9,6 +9,7 @@ from rules.matching import created_by_peer, known_free
 from rules.merge import Awaited, FieldProblem, translate
 from rules.plan import Sync
 from rules.references import Counterparts, is_coming, named
+from rules.reviving import is_lost, owe
 from rules.seats import claims, reference, seat_record, side_image
 from rules.sending import Write, digest_of, digest_of_field, send, set_status
 from rules.state import Image, Link, Refusal, Values
@@ -158,6 +159,8 @@ def restore(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
         if not mapping.writes[target]:
             continue
         base, present = link.bases.get(mapping.key), counterpart.values.get(source_field)
+        if field in values and is_lost(draft, mapping, target, values[field]):
+            owe(draft, link, mapping, target, values.pop(field))
         unchanged = base is not None and base[1 - target] == present
         if field in values and unchanged:
             if base is not None and base[target] == values[field]:

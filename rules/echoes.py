@@ -119,11 +119,11 @@ def complete_create(
     link.refusals = [] if any(link.gone) else [refusal for refusal in link.refusals if refusal.field is not None]
     seat_record(draft, sync, side, record_id, link_id, link)
     if old_id is not None:
+        draft.decided(sync.name, side, old_id)  # what referred to it learns of its new id
         _drop_lost_bases(sync, link, side, flight.values)
         pair = (reference(sync, 0, link.ids[0]), reference(sync, 1, link.ids[1]))
-        draft.note(
-            sync.name, link_id, "restored", note=f"{reference(sync, side, old_id)} is {pair[side]} now", records=pair
-        )
+        old = reference(sync, side, old_id)
+        draft.note(sync.name, link_id, "restored", note=f"{old} is {pair[side]} now", records=(*pair, old))
     settle_bases(draft, sync, link, flight, stored, sure=sure)
     if state.stage != "live":
         state.created += 1

@@ -15,6 +15,7 @@ from rules.merge import FieldProblem, FieldWrite, Plan, Rule, merge
 from rules.origins import changes_of, of_field
 from rules.plan import Sync
 from rules.references import Counterparts, named, watched
+from rules.reviving import next_in_turn, pay
 from rules.seats import claims, forget, reference, side_image
 from rules.sending import (
     Write,
@@ -40,6 +41,8 @@ def touch(draft: Draft, sync: Sync, link_id: str, link: Link, committed_at: floa
         draft.bereave(sync.name, link_id)  # its place could not be filled while it waited
     if link.flight is not None and link.waits is not None:
         _try_again(draft, sync, link_id, link)
+    if link.revive:
+        next_in_turn(sync, link)
     side = link.restoring
     if link.flight is None and side is not None and not (link.gone[side] and sync.writes[side]):
         link.restoring = None  # what was to be restored is there, or may no longer be created
@@ -76,7 +79,7 @@ def _try_again(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
     flight = link.flight
     assert flight is not None
     account = sync.sides[flight.side].account
-    in_vain = link.gone[1 - flight.side] or (flight.op == "update" and link.gone[flight.side])
+    in_vain = (link.gone[1 - flight.side] and not link.revive) or (flight.op == "update" and link.gone[flight.side])
     if in_vain or not is_allowed(sync, flight):
         end_flight(draft, sync, link)
     elif account in draft.connection.down:
@@ -98,8 +101,8 @@ def _rest(draft: Draft, sync: Sync, link: Link) -> None:
 
 
 def _is_over(link: Link) -> bool:
-    """Whether no record of it is left."""
-    return (link.gone[0] or link.ids[0] is None) and (link.gone[1] or link.ids[1] is None)
+    """Whether no record of it is left, or comes back."""
+    return not link.revive and (link.gone[0] or link.ids[0] is None) and (link.gone[1] or link.ids[1] is None)
 
 
 def _go_on(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
@@ -209,6 +212,8 @@ def _merge(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
                 return
             _send_update(draft, sync, link_id, link, side, plan.writes[side])
             return
+    if link.owed and pay(draft, sync, link_id, link):
+        return
     link.unexplained = 0
     if link.refusals:
         fail(draft, link, link.refusals[0])

@@ -12,6 +12,7 @@ from rules.initial import begin_read, carry_on_reading
 from rules.links import look_after, touch
 from rules.plan import Sync, compile_connection
 from rules.references import note_codes
+from rules.reviving import pairs_in, take_up
 from rules.seats import place_of
 from rules.sending import end_flight
 from rules.state import Link, SyncState, parts
@@ -239,6 +240,12 @@ def _restore(draft: Draft, event: Order) -> None:
         side = sync.side_of(account)
         if not sync.writes[side]:
             draft.note(sync.name, "", "refused", note=f"the sync's direction does not write to {account}")
+            continue
+        if "replay" in event.arguments:
+            for lost in pairs_in(event.arguments["replay"]):
+                made = take_up(draft, sync, side, lost)
+                if made is not None:
+                    touch(draft, sync, *made)
             continue
         if not event.records:
             start(draft, sync.name, f"{RESTORE} {side}")

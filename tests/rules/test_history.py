@@ -153,7 +153,7 @@ def test_a_restored_record_is_told_with_its_new_id() -> None:
     world.order("restore", into="shop")
     world.settle()
     restored = last(world, "restored")
-    assert (restored.note, restored.records) == ("shop:1 is shop:2 now", ("crm:1", "shop:2"))
+    assert (restored.note, restored.records) == ("shop:1 is shop:2 now", ("crm:1", "shop:2", "shop:1"))
     assert world.of("crm", "1").gone == ()
 
 
