@@ -134,7 +134,9 @@ class Link(msgspec.Struct, array_like=True):
         tuple[str, int, str]
     ] = []  # sync, side, code: references by another field than the id, which may come to mean another
     revive: list[int] = []  # sides to restore, one after the other, of a pair that the state had forgotten
-    owed: dict[str, tuple[str, str]] = {}  # mapping -> old ids of the pair that was referred to: it comes back under others
+    owed: dict[
+        str, tuple[str, str]
+    ] = {}  # mapping -> old ids of the pair that was referred to: it comes back under others
 
 
 class ReadState(msgspec.Struct, array_like=True):
