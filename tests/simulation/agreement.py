@@ -20,10 +20,12 @@ def same(entry: Config, one: Value, other: Value) -> bool:
     if is_empty(one) and is_empty(other):
         return True
     if "values" in entry:
-        return bool(entry["values"].get(one) == other)
+        return one in entry["values"] and bool(entry["values"][one] == other)
+    if is_empty(one) or is_empty(other):
+        return False
     left, right = (" ".join(str(value).split()) for value in (one, other))
     kind = entry.get("identifier")
-    return left == right or (kind is not None and normal(kind, left) == normal(kind, right))
+    return left == right or (kind is not None and normal(kind, left) == normal(kind, right) is not None)
 
 
 def normal(kind: str, value: Value) -> str | None:

@@ -49,9 +49,10 @@ class Facts:
         deeds: list[Deed],
         then: Standing,
         now: Standing,
+        known: dict[Place, Place],
     ) -> None:
         self.name, self.config, self.machines, self.before = name, config, machines, before
-        self.then, self.now = then, now
+        self.then, self.now, self._known = then, now, known
         self.deeds: defaultdict[Place, list[tuple[int, Deed]]] = defaultdict(list)
         places = {(account, object_name) for account, object_name in config["between"].items()}
         for at, deed in enumerate(deeds):
@@ -83,17 +84,22 @@ class Facts:
         """Whether it was there at the last rest, and nothing but edits has happened to it."""
         return place in self.before and all(deed.what == "edit" for _, deed in self.deeds[place])
 
-    def born(self, place: Place) -> bool:
-        """Whether a person has made it since the last rest, and nothing but edits has happened to it."""
+    def born(self, place: Place, what: str = "create") -> bool:
+        """Whether somebody has made it since the last rest, and nothing but edits has happened to it."""
         deeds = [deed for _, deed in self.deeds[place]]
-        if place in self.before or not deeds or deeds[0].what != "create" or deeds[0].by:
+        if place in self.before or not deeds or deeds[0].what != what or deeds[0].by == self.name:
             return False
         return all(deed.what == "edit" for deed in deeds[1:])
 
-    def only(self, place: Place, what: str) -> bool:
-        """Whether a person has done just this to it, besides edits."""
+    def only(self, place: Place, what: str) -> Deed | None:
+        """What has been done to it besides edits, if it is just this, and not by the sync."""
         found = [deed for _, deed in self.deeds[place] if deed.what != "edit"]
-        return place in self.before and len(found) == 1 and found[0].what == what and not found[0].by
+        is_it = place in self.before and len(found) == 1 and found[0].what == what and found[0].by != self.name
+        return found[0] if is_it and found[0].place == place else None
+
+    def untouched(self, place: Place) -> bool:
+        """Whether nobody has done anything to it since the last rest."""
+        return place in self.before and not self.deeds[place]
 
     def made_for(self, place: Place) -> list[Place]:
         """The records that syncs have created for one since the last rest, there or not."""
@@ -101,7 +107,7 @@ class Facts:
             deed.place
             for found in self.deeds.values()
             for _, deed in found
-            if deed.by and deed.what == "create" and deed.other == place
+            if deed.by == self.name and deed.what == "create" and deed.other == place
         ]
 
     # ---------------------------------------------------------------- entry and identifiers
@@ -134,7 +140,8 @@ class Facts:
         return found
 
     def alike(self, place: Place) -> set[Place]:
-        """All other records of both sides, there or not, that have had one of its identifiers since the last rest."""
+        """All other records of both sides that could be taken for it, or for its counterpart: they have had one of its identifiers since the last
+        rest, or an account remembers them as its pair."""
         if self._cluster_of is None:
             by_key: defaultdict[tuple[str, str], set[Place]] = defaultdict(set)
             places = {one for one in self.before if self.config["between"].get(one[0]) == one[1]} | set(self.deeds)
@@ -143,7 +150,10 @@ class Facts:
                 for key in own:
                     by_key[key].add(one)
             self._cluster_of = {one: set().union(*(by_key[key] for key in own)) - {one} for one, own in keys.items()}
-        return self._cluster_of.get(place, set())
+        remembered = {self._known[place]} if place in self._known else set()
+        remembered |= {one for one, other in self._known.items() if other == place}
+        partner = self.then.pairs.get(place)
+        return self._cluster_of.get(place, set()) | {one for one in remembered if one != partner and self.deeds[one]}
 
     # ---------------------------------------------------------------- fields
 

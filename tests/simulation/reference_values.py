@@ -81,14 +81,20 @@ class Outcome:
     allowed: tuple[tuple[Expected, Expected], ...]
     fails: bool = False  # the field cannot be written, and the record says so
 
-    def admits(self, entry: Config, left: Value, right: Value) -> bool:
-        """Whether the sides hold one of it."""
+    def admits(self, entry: Config, left: Value, right: Value, *, loosely: bool) -> bool:
+        """Whether the sides hold one of it. `loosely`: whatever the form in which an app keeps texts."""
         return any(
-            (one is AGREES or one == left)
-            and (other is AGREES or other == right)
+            _is(one, left, loosely=loosely)
+            and _is(other, right, loosely=loosely)
             and (AGREES not in (one, other) or same(entry, left, right))
             for one, other in self.allowed
         )
+
+
+def _is(expected: Expected, value: Value, *, loosely: bool) -> bool:
+    if expected is AGREES or expected == value:
+        return True
+    return loosely and isinstance(value, str) and isinstance(expected, str) and expected.split() == value.split()
 
 
 def convert(entry: Config, source: int, value: Value) -> Value:

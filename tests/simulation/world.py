@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rules.decide import Decision
-from rules.events import AccountOrder, Captured, Clock, Commands, Event, Order, SetMark
+from rules.events import AccountOrder, Captured, Clock, Commands, Event, Order, ReadRequest, SetMark
 from rules.plan import connection_documents, connection_name
 from tests.simulation import console, people
 from tests.simulation.account import Account
@@ -65,6 +65,7 @@ class Simulation:
             set()
         )  # syncs whose policy was ever edited: what was settled under the earlier one stays as it is
         self.restores: list[tuple[int, str, str]] = []  # how many deeds there were, sync, account
+        self.reads: list[tuple[int, str]] = []  # how many deeds there were when a sync asked for a full read
         self.spare_filters: dict[str, Any] = {}
         self.confirmed = False  # something was stopped, and a person has let it go on, at the last rest
         self.broken: set[tuple[str, str]] = set()
@@ -112,6 +113,8 @@ class Simulation:
         self.connections[connection].put(event)
 
     def _into_commands(self, order: AccountOrder) -> None:
+        if isinstance(order, ReadRequest):
+            self.reads.append((len(self.deeds), order.sync))
         self.deliveries[order.account].put(order)
 
     def _clock(self) -> float:
