@@ -84,7 +84,8 @@ class Capabilities(msgspec.Struct, frozen=True, omit_defaults=True):
     sees_deletions: bool = True
     deletions_within: float = 0.0  # the same for deletions, where they are found by another way; 0: as other changes
     whole: bool = True  # each image holds every field; False: those that syncs name, and perhaps others
-    ordered: bool = True  # versions tell which of two images is the newer, whichever way they came
+    ordered: bool = True  # versions tell which of two images of a record is the newer, whichever way they came
+    common_order: bool = True  # versions of different records compare, too: what is read later has a newer one
     compare_and_set: bool = True  # False: read, compared, then written: an edit in between may be overwritten
     tokens: bool = True  # a create leaves its token (ledger, external id): sent again, it makes no second record
     echoes: bool = True  # each write of ours comes by in the log with its token; False: it is recognised by its content

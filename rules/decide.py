@@ -148,7 +148,8 @@ def _captured(draft: Draft, event: Captured) -> None:
         if read is None or read.id != event.read or read.done:
             return  # a page of a read that was replaced, or one that came twice
         read.rows += len(event.rows)
-        read.began = read.began or next((row.version for row in event.rows), None)
+        if uses[0][0].sides[uses[0][1]].object.capabilities.common_order:
+            read.began = read.began or next((row.version for row in event.rows), None)
         draft.sync(sync).changed = True
         reading = (sync, event.read)
     draft.prefetch(event.account, event.object, (row.id for row in event.rows))

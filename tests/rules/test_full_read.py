@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from tests.rules.world import World, people
+from rules.catalog import Capabilities
+from rules.events import Row
+from rules.version import Version
+from tests.rules.world import CUSTOMERS, PEOPLE, SYNC, App, World, people
 
 
 def linked(world: World | None = None, count: int = 3) -> World:
@@ -299,3 +303,16 @@ def test_a_full_read_of_what_agrees_writes_nothing_and_shows_nothing_new() -> No
     world.order("resync")
     world.settle()
     assert (world.written(), len(world.history), world.rows()) == before
+
+
+def test_a_record_that_a_read_did_not_meet_is_not_taken_for_gone_by_the_version_of_another() -> None:
+    """Versions that are each record's own (`updated_at`): an old one says nothing of when its record was told."""
+    own = msgspec.structs.replace(PEOPLE, capabilities=Capabilities("watermark", 5.0, common_order=False))
+    world = World(App("crm", own), App("shop", CUSTOMERS), syncs={"people": SYNC})
+    world.left.create(email="new@x.io")
+    world.left.journal.tick = 500
+    world.start()
+    world.left.put("7", {"email": "old@x.io", "name": "Old"})
+    world.left.log.append((own.name, Row("7", dict(world.left.records["7"]), Version(3), committed_at=900.0)))
+    world.settle()
+    assert sorted(str(one["mail"]) for one in world.right.records.values()) == ["new@x.io", "old@x.io"]
