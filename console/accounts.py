@@ -16,6 +16,7 @@ from connectors.base import Connector, ConnectorError, Context, FatalError, Heal
 from connectors.registry import find
 from rules.catalog import Catalog
 from rules.config import Installation
+from rules.fields import named_fields
 
 PATIENCE_S = 30.0  # that an account has to answer
 
@@ -50,8 +51,17 @@ def connector_of(installation: Installation, account: str) -> Connector:
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         raise FatalError(f"its settings do not fit the connector {config.connector}: {faults}") from None
-    uses = tuple(ObjectUse(name, config.objects.get(name, {})) for name in objects_of(installation, account))
+    uses = tuple(
+        ObjectUse(name, config.objects.get(name, {}), _fields_of(installation, account, name))
+        for name in objects_of(installation, account)
+    )
     return kind(settings, Context(installation.name, account, uses))
+
+
+def _fields_of(installation: Installation, account: str, object: str) -> frozenset[str]:
+    """The fields of the object that any sync names: no app is asked for more."""
+    syncs = [sync for sync in installation.syncs.values() if sync.between.get(account) == object]
+    return frozenset().union(*(named_fields(sync, account) for sync in syncs))
 
 
 async def examine(installation: Installation, accounts: Iterable[str]) -> dict[str, AccountReport]:

@@ -50,7 +50,8 @@ class Known:
         self.object, self.relations = object, tuple(relations)
         self.entries: dict[str, Entry] = {}
         self.aliases: dict[str, str] = {}  # ids that were merged away: the survivor
-        self.ready = False  # the baseline has been taken, with these relations
+        self.ready = False  # the baseline has been taken
+        self.told_fields: frozenset[str] = frozenset()  # that images were told with
 
     # ---------------------------------------------------------------- notes
 
@@ -62,12 +63,17 @@ class Known:
                 self.entries[key[len(records) :]] = _entry(text)
             elif key.startswith(merged):
                 self.aliases[key[len(merged) :]] = text
-        self.ready = notes.get(f"o\t{self.object}") == ",".join(self.relations)
+        relations = notes.get(f"o\t{self.object}")
+        self.ready = relations is not None
+        if relations == ",".join(self.relations):
+            self.told_fields = frozenset(notes.get(f"f\t{self.object}", "").split(","))
+        else:  # what was noted is of others: all is told anew
+            self.entries = {record_id: Entry(one.stamp, (), one.gone) for record_id, one in self.entries.items()}
 
-    def note_ready(self) -> dict[str, str | None]:
-        """The baseline is complete."""
-        self.ready = True
-        return {f"o\t{self.object}": ",".join(self.relations)}
+    def note_ready(self, fields: Iterable[str]) -> dict[str, str | None]:
+        """All records are known, and images of them are told with these fields."""
+        self.ready, self.told_fields = True, frozenset(fields)
+        return {f"o\t{self.object}": ",".join(self.relations), f"f\t{self.object}": ",".join(sorted(self.told_fields))}
 
     def note(self, record_id: str) -> dict[str, str | None]:
         """What to note of a record."""
