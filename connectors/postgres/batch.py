@@ -44,10 +44,10 @@ class Batch:
         """The writes of these kinds that have no answer yet."""
         return [job for job in self.jobs if job.place not in self.answers and job.write.op in ops]
 
-    def stands_at(self, position: int, size: int) -> None:
-        """Notes where the log stood at the beginning, and how large the table is."""
+    def stands_at(self, position: int, size: int | None) -> None:
+        """Notes where the log stood at the beginning, and how large the table is (None: it was dropped)."""
         self.position = position
-        self.is_small = size < SMALL and (not self.shape.table.partitioned or self.shape.table.rows < 10_000)
+        self.is_small = (size or 0) < SMALL and (not self.shape.table.partitioned or self.shape.table.rows < 10_000)
 
     async def image(self, query: str, parameters: Sequence[Any]) -> list[Record]:
         """Records read without a lock; the position was read before, at the opening."""

@@ -85,7 +85,7 @@ class Log:
         self.connector, self.cursor, self.patience, self.bench = connector, cursor, patience, bench
         self._queue: asyncio.Queue[Captured | BaseException] = asyncio.Queue()
         self._seen: list[Captured] = []
-        self._is_quiet = True  # nothing has come by that was not known before
+        self.is_quiet = True  # nothing has come by that was not known before
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Log:
@@ -136,16 +136,16 @@ class Log:
             event = await self.next()
             if isinstance(event, Marked) and event.mark == mark:
                 return events
-            if not (isinstance(event, Heartbeat) or (self._is_quiet and await self._tells_what_is_known(event))):
+            if not (isinstance(event, Heartbeat) or (self.is_quiet and await self._tells_what_is_known(event))):
                 events.append(event)
-                self._is_quiet = False
+                self.is_quiet = False
 
     async def _tells_what_is_known(self, event: Captured) -> bool:
         """A log may begin by telling the fields as they are."""
-        if not isinstance(event, FieldsChanged):
+        if not isinstance(event, FieldsChanged) or event.fields is None:
             return False
         known = (await self.connector.discover()).objects[event.object]
-        return dict(event.fields or ()) == {field.name: field.type.native for field in known.fields}
+        return dict(event.fields) == {field.name: field.type.native for field in known.fields}
 
     async def end(self) -> None:
         """Waits for the error that ends the log, and raises it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -316,20 +316,25 @@ async def test_rows_of_several_objects_are_grouped_and_keep_their_order(url: str
         assert [change.id for change in batches[1].changes] == [str(n) for n in range(1, 51)]
 
 
-async def test_a_change_arrives_within_milliseconds(url: str) -> None:
+async def test_no_timer_is_in_the_way_of_a_change(url: str) -> None:
+    """Compared with what a commit takes here and now: on a busy machine both take longer."""
     run(url, "CREATE TABLE t (id int PRIMARY KEY, n int)", "INSERT INTO t VALUES (1, 0)")
     person = await psycopg.AsyncConnection.connect(url, autocommit=True)
+    now = asyncio.get_running_loop().time
     async with following(url, *uses("t")) as (_, log), person:
-        delays = []
+        commits, delays = [], []
         for number in range(60):
+            began = now()
             await person.execute("UPDATE t SET n = %s", [number])
-            committed = asyncio.get_running_loop().time()
+            committed = now()
             event = await log.next()
             while not isinstance(event, Batch):
                 event = await log.next()
-            delays.append(asyncio.get_running_loop().time() - committed)
-    # A poll or a timer in its way would show: they are 10 ms and more. The machine may be busy, so the best half counts.
-    assert sorted(delays)[len(delays) // 2] < 0.01, sorted(delays)
+            commits.append(committed - began)
+            delays.append(now() - committed)
+    # A batch that waits for more shows in each of them, so the quickest third counts; what the scheduler adds, in few.
+    quick = sorted(delays)[len(delays) // 3]
+    assert quick < max(8 * sorted(commits)[len(commits) // 3], 0.005), (quick, sorted(commits))
 
 
 # ---------------------------------------------------------------- changes of the schema
@@ -388,6 +393,61 @@ async def test_a_table_made_anew_is_read_again_not_lost(url: str, monkeypatch: p
             run(url, "INSERT INTO t VALUES (2)")
             assert only(await log.changes()).id == "2"
         await account.release()
+
+
+async def test_a_dropped_table_is_told_as_gone_and_holds_up_no_other(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture, "CHECK", 0.1)
+    run(url, "CREATE TABLE t (id int PRIMARY KEY)", "CREATE TABLE other (id int PRIMARY KEY)")
+    async with opened(connector(url, *uses("t", "other"))) as account:
+        async with Log(account, await account.prepare(), PATIENCE) as log:
+            await log.settled()
+            run(url, "INSERT INTO t VALUES (1)", "DROP TABLE t")
+            told: list[object] = []
+            async with asyncio.timeout(PATIENCE):
+                while not any(isinstance(event, FieldsChanged) for event in told):
+                    told += await log.settled()
+            assert FieldsChanged("t", None, told[-1].cursor) == told[-1]  # type: ignore[attr-defined]
+            run(url, "INSERT INTO other VALUES (1)")
+            assert [change.id for change in await log.changes()] == ["1"]
+            # Commands fail one by one, for the reason that their records show; the account is not down.
+            with suppress(RetriableError):  # the first who notices looks at the table anew
+                await account.apply("t", [create("l0", {"id": 5})], None)
+            refused = await account.apply("t", [create("l1", {"id": 5}), update("l2", "1", {"id": 6})], None)
+            assert [(each.outcome, each.category) for each in refused] == [(Outcome.REJECTED, "schema")] * 2
+            assert (await one(account, create("l3", {"id": 7}), name="other")).outcome is Outcome.APPLIED
+            assert [page.records for page in await all_pages(account, "t")] == [()]
+            assert await account.read("t", ["1"]) == []
+            run(url, "CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (2)")
+            with pytest.raises(CursorExpiredError, match="there again"):
+                await log.end()
+        await account.release()
+
+
+async def test_what_was_altered_or_dropped_while_nobody_read_the_log_is_told_when_it_begins(url: str) -> None:
+    run(url, "CREATE TABLE t (id int PRIMARY KEY, a int)", "CREATE TABLE gone (id int PRIMARY KEY)")
+    async with opened(connector(url, *uses("t", "gone"))) as account:
+        await account.prepare()
+    run(url, "ALTER TABLE t DROP COLUMN a, ADD COLUMN b text", "DROP TABLE gone")
+    async with opened(connector(url, *uses("t", "gone"))) as account:
+        async with Log(account, await account.prepare(), PATIENCE) as log:
+            begun = [await log.next(), await log.next()]
+            fields = {event.object: event.fields for event in begun if isinstance(event, FieldsChanged)}
+            assert fields == {"t": (("id", "integer"), ("b", "text")), "gone": None}
+        await account.release()
+
+
+async def test_fields_altered_long_after_the_log_was_opened_are_told_with_the_first_row(url: str) -> None:
+    run(url, "CREATE TABLE t (id int PRIMARY KEY, a int)")
+    async with following(url, *uses("t")) as (_, log):
+        begun = await log.next()
+        assert isinstance(begun, FieldsChanged)
+        assert begun.fields == (("id", "integer"), ("a", "integer"))
+        run(url, "ALTER TABLE t ADD COLUMN b text", "INSERT INTO t VALUES (1, 2, 'x')")
+        log.is_quiet = False
+        told, batch = await log.settled()
+        assert isinstance(told, FieldsChanged)
+        assert told.fields == (("id", "integer"), ("a", "integer"), ("b", "text"))
+        assert isinstance(batch, Batch)
 
 
 async def test_a_type_changed_under_way_is_decoded_as_it_was_and_as_it_is(url: str) -> None:

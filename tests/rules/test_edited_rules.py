@@ -334,6 +334,8 @@ def test_a_mapped_field_that_was_gone_and_is_there_again_is_read_with_what_it_ho
 
 def test_fields_that_are_told_again_as_they_were_cost_no_read() -> None:
     world = linked()
-    world.inbox.append(FieldsChanged("crm", "contacts", tuple((f.name, f.type.native) for f in world.left.object.fields)))
+    world.inbox.append(
+        FieldsChanged("crm", "contacts", tuple((f.name, f.type.native) for f in world.left.object.fields))
+    )
     world.think_all()
     assert list(world.commands) == []
