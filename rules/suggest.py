@@ -14,6 +14,7 @@ from difflib import SequenceMatcher
 
 from rules.catalog import Field, Kind, Object
 from rules.identifiers import EXPECTED, IdentifierType
+from rules.synonyms import meaning, meanings, plain, words
 from rules.values import InconvertibleError, conversion, describe
 
 End = tuple[str, Object]  # account, object
@@ -61,64 +62,26 @@ _KINDS = {
     "deal": ("deal", "opportunity", "opportunities"),
     "invoice": ("invoice", "bill", "order"),
     "ticket": ("ticket", "case", "issue"),
-    "activity": ("activity", "activities", "call", "note", "task", "meeting", "event"),
+    "activity": ("activity", "activities", "call", "email", "note", "task", "meeting", "event"),
 }
 
 
 def guess_kind(a: Object, b: Object) -> str:
     """The kind that the names of the objects speak of; of two, that of the first."""
     for name in (a.name, b.name):
-        words = {form for word in _words(name) for form in (word, word.removesuffix("s"))}
+        spoken = {form for word in words(name) for form in (word, word.removesuffix("s"))}
         for kind, known in _KINDS.items():
-            if words & set(known):
+            if spoken & set(known):
                 return kind
     return "custom"
 
 
 # ---------------------------------------------------------------- fields
 
-# Each line: names that mean the same, as words joined by '_'. The first is the name of the meaning.
-_SYNONYMS = (
-    ("email", "mail", "e_mail", "email_address", "mail_address", "primary_email", "work_email", "correo"),
-    ("phone", "tel", "telephone", "phone_number", "phone_no", "telephone_number", "work_phone", "telefono"),
-    ("mobile", "mobile_phone", "cell", "cell_phone", "mobilephone", "mobile_number"),
-    ("fax", "fax_number"),
-    ("first_name", "given_name", "firstname", "forename", "givenname", "fname", "nombre"),
-    ("last_name", "family_name", "surname", "lastname", "familyname", "lname", "apellidos"),
-    ("full_name", "fullname", "display_name", "contact_name"),
-    ("name", "firm_name", "company_name", "organisation_name", "organization_name", "title", "label"),
-    ("company", "firm", "organisation", "organization", "employer"),
-    ("company_id", "firm_id", "organisation_id", "organization_id", "account_id", "parent_company_id"),
-    ("domain", "website_domain", "domain_name", "company_domain", "web_domain"),
-    ("website", "url", "homepage", "web", "web_site", "site"),
-    ("street", "address", "street_address", "address_line_1", "address1", "address_1", "line1"),
-    ("city", "town", "locality", "ciudad"),
-    ("postal_code", "zip", "zip_code", "postcode", "plz", "zipcode"),
-    ("state", "region", "province", "county"),
-    ("country", "country_code", "nation", "pais"),
-    ("job_title", "jobtitle", "position", "role", "function"),
-    ("salutation", "honorific", "prefix"),
-    ("notes", "note", "remarks", "remark", "comment", "comments", "description", "memo"),
-    ("birthday", "birth_date", "date_of_birth", "birthdate", "dob"),
-    ("sku", "product_code", "item_number", "article_number", "part_number", "code"),
-    ("price", "unit_price", "list_price", "sale_price"),
-    ("amount", "total", "sum", "value", "total_amount", "amount_total", "revenue"),
-    ("quantity", "qty", "count", "stock"),
-    ("currency", "currency_code"),
-    ("tier", "level", "grade", "category", "segment"),
-    ("status", "state_name", "stage"),
-    ("vat_number", "vat", "vat_id", "tax_id", "tax_number"),
-    ("tags", "labels", "keywords"),
-    ("owner", "owner_id", "assignee", "assigned_to", "salesperson"),
-    ("due_date", "due", "deadline", "date_due"),
-    ("language", "lang", "locale"),
-    ("is_active", "active", "enabled"),
-    ("opt_out", "unsubscribed", "optout", "email_opt_out"),
-)
-_MEANING = {name: meanings[0] for meanings in _SYNONYMS for name in meanings}
 # What apps keep for themselves: ids, times of their own.
 _OWN = re.compile(
-    r"(?:id|uuid|guid|created|updated|modified|deleted|version|rev|etag|search|password)(?:_.*)?|.*_(?:created|updated|modified)|.*_hash"
+    r"(?:id|uuid|guid|created|updated|modified|deleted|version|rev|etag|search|password)(?:_.*)?|.*_(?:created|updated|modified)"
+    r"|.*_hash|(?:hs_)?(?:createdate|lastmodifieddate)|hs_object_id|hs_merged_object_ids"
 )
 
 
@@ -153,7 +116,7 @@ def pair_fields(a: Object, b: Object) -> list[Pair]:
     used: set[str] = set()
     for _, _, one, other in scored:
         if one.name not in taken and other.name not in used:
-            taken[one.name] = Pair(one, other, _meaning(one.name))
+            taken[one.name] = Pair(one, other, meaning(one.name))
             used.add(other.name)
     return [taken[one.name] for one in left if one.name in taken]
 
@@ -163,18 +126,18 @@ def _candidates(known: Object) -> list[Field]:
     return [
         one
         for one in known.fields
-        if not (one.name in known.key and one.read_only) and not _OWN.fullmatch(_plain(one.name))
+        if not (one.name in known.key and one.read_only) and not _OWN.fullmatch(plain(one.name))
     ]
 
 
 def _likeness(one: Field, other: Field) -> float:
     """0 where they cannot go together."""
-    left, right = _plain(one.name), _plain(other.name)
+    left, right = plain(one.name), plain(other.name)
     if (one.references is None) != (other.references is None) or (one.read_only and other.read_only):
         return 0
     if left == right or left.replace("_", "") == right.replace("_", ""):
         likeness = 1.0
-    elif _meaning(one.name) == _meaning(other.name):
+    elif meanings(one.name) & meanings(other.name):
         likeness = 0.9
     else:
         likeness = SequenceMatcher(None, left, right).ratio()
@@ -186,20 +149,6 @@ def _likeness(one: Field, other: Field) -> float:
     except InconvertibleError:
         return 0
     return likeness if one.type.kind is other.type.kind else likeness - 0.05
-
-
-def _words(name: str) -> list[str]:
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    return [word for word in re.split(r"[^0-9a-z]+", spaced.lower()) if word]
-
-
-def _plain(name: str) -> str:
-    return "_".join(_words(name))
-
-
-def _meaning(name: str) -> str:
-    plain = _plain(name)
-    return _MEANING.get(plain, plain)
 
 
 # ---------------------------------------------------------------- identifiers
