@@ -143,6 +143,12 @@ class Service:
             if row.gone == (account,):
                 yield row.key, self._record(row)
 
+    def present(self, sync: str) -> Iterator[str]:
+        """Every `account:id` that the sync knows of, also of a deleted record whose counterpart is there."""
+        for row in self.reader.records(RecordFilter(sync=sync), self.known(sync)):
+            for account, side in row.sides.items():
+                yield f"{account}:{side['id']}"
+
     def explain(self, sync: str, reference: str, since: float | None = None, until: float | None = None) -> Json:
         """The document of `tandem explain --json`: a record's values with where they came from, and its history."""
         row = self.find(sync, reference)
