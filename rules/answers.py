@@ -138,11 +138,11 @@ def _done(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results) 
 
 
 def _deleted(draft: Draft, sync: Sync, answer: Answer, link: Link, side: int) -> None:
-    told_by_log = sync.sides[side].object.capabilities.capture == "log"
+    will_be_told = sync.sides[side].object.capabilities.sees_deletions
     if answer.id != link.ids[side]:
         link.flight = None  # by now another record, or the same under another id, has its place
         touch(draft, sync, answer.link, link)
-    elif answer.outcome == "missing" and told_by_log and not link.gone[side]:
+    elif answer.outcome == "missing" and will_be_told and not link.gone[side]:
         link.flight, link.doomed = None, False  # it is gone, or has another id: the log tells which
         touch(draft, sync, answer.link, link)
     else:
@@ -322,8 +322,8 @@ def _missing(draft: Draft, sync: Sync, answer: Answer, link: Link) -> None:
         touch(draft, sync, answer.link, link)  # it has another id by now, or is known to be gone
     else:
         draft.save_link(sync.name, answer.link, link)
-        logged = sync.sides[flight.side].object.capabilities.capture == "log"
-        vanish(draft, place, image, told=False, missed=logged)
+        told_later = sync.sides[flight.side].object.capabilities.sees_deletions
+        vanish(draft, place, image, told=False, missed=told_later)
 
 
 def _rejected(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results) -> None:

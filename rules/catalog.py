@@ -81,7 +81,7 @@ class Capabilities(msgspec.Struct, frozen=True, omit_defaults=True):
 
     capture: str = "log"  # log: each change, in order; token, watermark, scan: the last state, not what lay between
     sees_within: float = 0.0  # seconds until a change has come by; 0: as soon as it is committed
-    sees_deletions: bool = True
+    sees_deletions: bool = True  # what is captured tells of each, and of a changed id
     deletions_within: float = 0.0  # the same for deletions, where they are found by another way; 0: as other changes
     whole: bool = True  # each image holds every field; False: those that syncs name, and perhaps others
     ordered: bool = True  # versions tell which of two images of a record is the newer, whichever way they came

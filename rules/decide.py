@@ -120,7 +120,7 @@ def _dispatch(draft: Draft, event: Event) -> None:
             draft.cause = f"order {event.action} {event.id}"
             orders.order(draft, event)
         case Marked():
-            marks.marked(draft, event)
+            (initial.log_caught_up if event.mark.startswith(initial.MARK) else marks.marked)(draft, event)
         case AccountState(up=True):
             answers.account_up(draft, event.account)
         case AccountState():
@@ -145,7 +145,7 @@ def _captured(draft: Draft, event: Captured) -> None:
         if sync is None:
             return
         read = draft.sync(sync).reads.get(event.account)
-        if read is None or read.id != event.read or read.done:
+        if read is None or read.id != event.read or read.whole:
             return  # a page of a read that was replaced, or one that came twice
         read.rows += len(event.rows)
         if uses[0][0].sides[uses[0][1]].object.capabilities.common_order:

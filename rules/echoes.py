@@ -23,6 +23,7 @@ def adopt(draft: Draft, place: Place, token: str, stored: Values) -> None:
         return
     link = draft.link(sync.name, named[1])
     if link is None or link.birth != named[2]:
+        _remember_by_name(draft, sync, named[1], place)
         return
     flight = link.flight
     if flight is not None and flight.token == token:
@@ -46,10 +47,25 @@ def adopt(draft: Draft, place: Place, token: str, stored: Values) -> None:
 
 def _remember_late(draft: Draft, sync: Sync, link: Link, place: Place) -> None:
     """A record without a link that was written for this one: made by a create that came twice, and was refused when it came first."""
-    image, side = draft.image(*place), sync.side_of(place[0])
-    seat = None if image is None or image.gone else image.seats.get(sync.name)
-    if seat is not None and seat.link is None and place == place_of(sync, side, place[2]):
+    if _is_alone(draft, sync, place):
+        side = sync.side_of(place[0])
         _remember_pair(draft, sync, side, place[2], link.ids[1 - side])
+
+
+def _remember_by_name(draft: Draft, sync: Sync, link_id: str, place: Place) -> None:
+    """A record without a link that was written for one that is no more, which was named after the record that it began with."""
+    account, _, record_id = link_id.partition(":")
+    side = sync.side_of(place[0])
+    if account == sync.sides[1 - side].account and _is_alone(draft, sync, place):
+        if draft.image(*place_of(sync, 1 - side, record_id)) is None:
+            record_id = record_id.rpartition("~")[0] or record_id
+        _remember_pair(draft, sync, side, place[2], record_id)
+
+
+def _is_alone(draft: Draft, sync: Sync, place: Place) -> bool:
+    image = draft.image(*place)
+    seat = None if image is None or image.gone else image.seats.get(sync.name)
+    return seat is not None and seat.link is None
 
 
 def _adopt_created(draft: Draft, sync: Sync, link_id: str, link: Link, place: Place, stored: dict[str, Value]) -> None:

@@ -2,7 +2,8 @@
 
 The stages of a sync, in order; the first two also serve a read that stands in for a lost log:
 
-    reading   both objects come in; nothing is matched, nothing created; links that exist are merged as they are met
+    reading   both objects come in, and what their logs tell up to the end of that; nothing is matched, nothing created; links that exist are merged
+              as they are met
     missing   links whose record the read did not meet turn failing `deleted`
     pairs     what the accounts remember is linked
     match     by the first identifier, then by the next; the oldest first
@@ -18,7 +19,7 @@ from rules.deletion import carry_on_deletion, vanish
 from rules.draft import Draft
 from rules.echoes import doubt
 from rules.entry import judge, make_link
-from rules.events import ReadDone, ReadRequest
+from rules.events import Marked, ReadDone, ReadRequest, SetMark
 from rules.links import look_after
 from rules.matching import exclusion
 from rules.plan import Sync
@@ -28,6 +29,9 @@ from rules.state import Image, ReadState, identifier_prefix, parts
 from rules.work import SLICE, STAGE, advance, run, start
 
 __all__ = ["STAGE", "begin_read", "carry_on_reading", "go_on", "read_done", "settle"]
+
+
+MARK = "read "  # begins the names of the marks that are set behind full reads
 
 
 def begin_read(draft: Draft, sync: Sync, *, confirmed: bool = False) -> None:
@@ -48,11 +52,20 @@ def begin_read(draft: Draft, sync: Sync, *, confirmed: bool = False) -> None:
 
 
 def read_done(draft: Draft, event: ReadDone) -> None:
-    """One side has been read in full; when both have, what follows begins."""
+    """One side has been read in full; but what was committed before its end may still be on its way in the log. A mark tells when that has come by."""
     for sync, _ in draft.uses(event.account, event.object):
+        read = draft.sync(sync.name).reads.get(event.account)
+        if read is not None and read.id == event.read and not read.whole:
+            read.whole = True
+            draft.orders.append(SetMark(event.account, MARK + read.id))
+
+
+def log_caught_up(draft: Draft, event: Marked) -> None:
+    """The log has told all that was committed before the end of a read. When both sides' have, what follows begins."""
+    for sync in draft.rules.syncs.values():
         state = draft.sync(sync.name)
         read = state.reads.get(event.account)
-        if read is None or read.id != event.read or read.done or state.stage != "reading":
+        if read is None or MARK + read.id != event.mark or read.done or state.stage != "reading":
             continue
         read.done = True
         draft.publish(sync.name)

@@ -143,8 +143,9 @@ class ReadState(msgspec.Struct, array_like=True):
     """A full read of one side."""
 
     id: str
-    done: bool = False
+    done: bool = False  # and the log has told what was committed before its end
     rows: int = 0
+    whole: bool = False  # all its pages are there
     began: Version | None = None  # of the first record met: the whole of the read came later
 
 

@@ -414,8 +414,11 @@ def test_an_id_changed_before_the_old_one_was_looked_for_in_vain_keeps_the_link(
     assert world.left.records["1"]["name"] == "B"
 
 
-def test_an_id_changed_while_a_command_is_on_its_way_is_taken_for_a_deletion_by_nobody() -> None:
-    world = linked()
+@pytest.mark.parametrize("capture", ["log", "token"])
+def test_an_id_changed_while_a_command_is_on_its_way_is_taken_for_a_deletion_by_nobody(capture: str) -> None:
+    world = people()
+    world.right.object = msgspec.structs.replace(CUSTOMERS, capabilities=Capabilities(capture=capture))
+    linked(world)
     world.right.create(mail="2@x.io", full_name="Bob")
     world.settle()
     world.left.delete("2")

@@ -10,7 +10,7 @@ import pytest
 import rules.work
 from rules.catalog import Field, FieldType, Kind
 from rules.events import FieldsChanged
-from tests.rules.world import CUSTOMERS, MAPPING, World, changed, people
+from tests.rules.world import CUSTOMERS, MAPPING, World, changed, deals, people
 
 NOTES: Any = {"crm": "notes", "shop": "memo"}
 
@@ -339,3 +339,20 @@ def test_fields_that_are_told_again_as_they_were_cost_no_read() -> None:
     )
     world.think_all()
     assert list(world.commands) == []
+
+
+def test_what_was_created_unheard_of_before_the_direction_was_narrowed_is_not_copied_back() -> None:
+    world = deals().start()
+    world.left.create(name="Ann")
+    world.take("crm")
+    world.deliver()
+    world.inbox.clear()
+    told = list(world.right.log)
+    world.right.log.clear()
+    world.edit_rules(direction="to crm")
+    world.clock(400)
+    assert world.stands("crm", "1") == ("excluded", "direction")
+    world.right.log.extend(told)
+    world.settle()
+    assert world.of("crm", "1").sides["shop"].id == "1"
+    assert (len(world.left.records), len(world.right.records)) == (1, 1)

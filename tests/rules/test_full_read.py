@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from rules.catalog import Capabilities
-from rules.events import Row
+from rules.events import Row, SetMark
 from rules.version import Version
-from tests.rules.world import CUSTOMERS, PEOPLE, SYNC, App, World, people
+from tests.rules.world import CUSTOMERS, PEOPLE, SYNC, App, World, deals, people
 
 
 def linked(world: World | None = None, count: int = 3) -> World:
@@ -316,3 +316,30 @@ def test_a_record_that_a_read_did_not_meet_is_not_taken_for_gone_by_the_version_
     world.left.log.append((own.name, Row("7", dict(world.left.records["7"]), Version(3), committed_at=900.0)))
     world.settle()
     assert sorted(str(one["mail"]) for one in world.right.records.values()) == ["new@x.io", "old@x.io"]
+
+
+def test_a_read_is_over_only_when_the_log_has_told_what_was_committed_before_its_end() -> None:
+    world = deals()
+    world.left.create(name="Ann")
+    world.start()
+    world.right.renumber("1", "50")
+    world.right.create(full_name="gone")
+    world.right.delete("2")
+    log = list(world.right.log)
+    world.right.log.clear()
+    world.order("resync")
+    world.think_all()
+    while world.deliver():  # both are read in full
+        pass
+    world.think_all()
+    assert world.stands("crm", "1") == ("in_sync", None)
+    (mark,) = [order for order in world.commands if isinstance(order, SetMark) and order.account == "shop"]
+    world.commands.remove(mark)  # it comes by in the log behind all that
+    world.settle()
+    world.right.log.extend(log)
+    world.take("shop")
+    world.commands.append(mark)
+    world.settle()
+    assert world.of("crm", "1").sides["shop"].id == "50"
+    assert world.written() == 1
+    assert (len(world.left.records), len(world.right.records)) == (1, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rules.events import Commands
 from tests.rules.world import World, deals, people
 
 
@@ -125,10 +126,9 @@ def test_off_in_the_middle_of_the_first_sync_and_on_again() -> None:
     world.left.log.clear()
     world.apply()
     world.think_all()
-    for _ in range(2):
-        world.deliver()
-    while not world.commands:
-        world.think()
+    while not any(isinstance(order, Commands) for order in world.commands):
+        if not world.think():
+            world.deliver()
     world.off = ["people"]
     world.apply()
     world.settle()
