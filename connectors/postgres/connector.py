@@ -44,7 +44,7 @@ from connectors.base import (
     RetriableError,
     Write,
 )
-from connectors.postgres import catalog, health, ledger, read, slots, write
+from connectors.postgres import catalog, health, ledger, publishing, read, slots, write
 from connectors.postgres import find as find_
 from connectors.postgres.answers import absent
 from connectors.postgres.assembler import Assembler
@@ -52,12 +52,13 @@ from connectors.postgres.batch import Target
 from connectors.postgres.capture import capture
 from connectors.postgres.client import Client, Connection, connect
 from connectors.postgres.find import Folding
-from connectors.postgres.lookup import Catalogs
+from connectors.postgres.lookup import Asking, Catalogs
 from connectors.postgres.names import APPLICATION, MARK_PREFIX, format_lsn, parse_lsn, slot_name
 from connectors.postgres.refusal import is_stale
 from connectors.postgres.replication import Replication, StreamBrokenError, broken
 from connectors.postgres.settings import PostgresObjectSettings, PostgresSettings
 from connectors.postgres.tables import Discovered, Table
+from connectors.postgres.tidy import Tidying
 from rules.catalog import Catalog, Object
 from rules.version import Version
 
@@ -208,7 +209,7 @@ class PostgresConnector:
             known = await self._discover(connection)
             tables = known.behind(self._tables(known))
             await self._make_ledger(connection)
-            anew, added = await self._publish(connection, tables)
+            anew, added = await publishing.publish(connection, self._publication, tables, own=self._own_publication)
             state = await slots.slot_state(connection, self._slot)
             if state is not None and (state.lost is not None or anew):
                 # A publication made anew is unknown to the log that the slot still has to read.
@@ -220,26 +221,9 @@ class PostgresConnector:
                 await slots.wait_for_writers(connection)
             return format_lsn(state.confirmed)
 
-    async def _publish(self, connection: Connection, tables: Sequence[Table]) -> tuple[bool, bool]:
-        if self._own_publication:
-            try:
-                return await slots.ensure_publication(connection, self._publication, tables)
-            except psycopg.errors.InsufficientPrivilege as error:
-                raise FatalError(
-                    f"the role may not make or change the publication {self._publication}: {error.diag.message_primary}",
-                    health.publication_remedy(self._publication, tables, connection.info.server_version),
-                ) from error
-        missing = slots.missing_from(await slots.published(connection, self._publication), tables)
-        if missing:
-            raise FatalError(
-                f"the publication {self._publication} lacks {', '.join(table.native for table in missing)}",
-                health.publication_remedy(self._publication, tables, connection.info.server_version),
-            )
-        return False, False
-
     async def _publish_anew(self, connection: Connection) -> None:
         known = await self._discover(connection)
-        await self._publish(connection, known.behind(self._tables(known)))
+        await publishing.publish(connection, self._publication, known.behind(self._tables(known)), own=True)
 
     async def release(self) -> None:
         """Drops the slot and our own publication; the ledger stays."""
@@ -254,20 +238,20 @@ class PostgresConnector:
         """The log from `cursor` on, without end."""
         async with self._control.session("opening the change log") as connection:
             known = await self._discover(connection)
-            position = await self._start(connection, cursor)
+            position = await slots.start(connection, self._slot, cursor)
             row = await (
                 await connection.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
             ).fetchone()
             assert row is not None
         tables = {table.oid: table for table in self._tables(known)}
+        publish = self._publish_anew if self._own_publication else None
         lookup = Catalogs(
             self._control,
             self._publication,
-            self._publish_anew if self._own_publication else None,
-            [known.tables[use.name] for use in self._context.objects],
             known,
-            self._discover,
-            self._as_of_now,
+            [known.tables[use.name] for use in self._context.objects],
+            Asking(publish, self._discover, self._as_of_now),
+            Tidying(self._context) if self._ledger else None,
         )
         gone = {table.object for table in await lookup.check()}
         try:
@@ -287,23 +271,6 @@ class PostgresConnector:
         finally:
             self._stream = None
             await stream.close()
-
-    async def _start(self, connection: Connection, cursor: str | None) -> int:
-        """Where to start, if the log still reaches back to there."""
-        state = await slots.slot_state(connection, self._slot)
-        if state is None:
-            raise CursorExpiredError(f"there is no replication slot {self._slot}")
-        if state.lost is not None:
-            raise CursorExpiredError(f"the replication slot {self._slot} is lost: {state.lost}")
-        if cursor is None:
-            return state.confirmed
-        position = parse_lsn(cursor)
-        if position < state.confirmed:
-            # Only we confirm, and only what is stored: whoever comes with less has lost what he had.
-            raise CursorExpiredError(
-                f"the log is confirmed up to {format_lsn(state.confirmed)}, past the cursor {cursor}"
-            )
-        return position
 
     async def _broken(self, error: StreamBrokenError) -> Exception:
         """What a broken stream means, by the state of the slot."""

@@ -112,6 +112,13 @@ async def _slot(connection: Connection, subject: Subject, facts: _Facts) -> list
                 message, "it is made anew, and the objects are read in full; raise max_slot_wal_keep_size", fatal=False
             )
         ]
+    if not subject.context.objects and state.active_pid is None:
+        # Its syncs left the file while no service ran, so nobody has given it back.
+        message = f"no sync uses the account any more, but its replication slot {subject.slot} still holds back the server's log"
+        remedy = f"SELECT pg_drop_replication_slot('{subject.slot}');"
+        if subject.own_publication:
+            remedy += f" DROP PUBLICATION IF EXISTS {quote(subject.publication)};"
+        return [Problem(message, remedy, fatal=False)]
     return []
 
 

@@ -7,6 +7,7 @@ publication, a column that a publication with a list of columns lacks, an exclud
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from connectors.base import CursorExpiredError, FatalError, Record, RetriableError
 from connectors.postgres import catalog, slots
@@ -15,6 +16,7 @@ from connectors.postgres.client import Client, Connection
 from connectors.postgres.mapping import Codec
 from connectors.postgres.pgoutput import Relation
 from connectors.postgres.tables import Discovered, Table
+from connectors.postgres.tidy import Tidying
 from rules.version import Version
 
 Publish = Callable[[Connection], Awaitable[None]]
@@ -22,29 +24,35 @@ Discover = Callable[[Connection], Awaitable[Discovered]]
 Read = Callable[[str, Sequence[str] | None], AsyncGenerator[tuple[list[Record], Version], None]]
 
 
-class Catalogs:
-    """`publish` discovers anew and brings our own publication up to date; None: the publication is not ours.
+class Asking(NamedTuple):
+    """What the connector does when asked."""
 
-    `tables`: of the objects in use, those that are not there too.
-    """
+    publish: (
+        Publish | None
+    )  # discovers anew and brings our own publication up to date; None: the publication is not ours
+    discover: Discover
+    read: Read
+
+
+class Catalogs:
+    """`tables`: of the objects in use, those that are not there too. `tidying`: None where there is no ledger."""
 
     def __init__(
         self,
         control: Client,
         publication: str,
-        publish: Publish | None,
-        tables: Sequence[Table],
         known: Discovered,
-        discover: Discover,
-        read: Read,
+        tables: Sequence[Table],
+        asking: Asking,
+        tidying: Tidying | None,
     ) -> None:
-        self._control, self._publication, self._publish = control, publication, publish
-        self._codecs, self._discover = known.codecs, discover
+        self._control, self._publication, self._asking, self._tidying = control, publication, asking, tidying
+        self._codecs = known.codecs
         sound = [table for table in tables if table.is_there]
         self._tables = known.behind(sound)
         self._paired = {table.oid for table in self._tables} - {table.oid for table in sound}
         self._gone = [table for table in tables if not table.is_there]
-        self.read = read
+        self.read = asking.read
 
     async def codecs(self, relation: Relation) -> Mapping[int, Codec]:
         """Codecs that cover the relation's types; types made since the discovery are looked up."""
@@ -64,7 +72,7 @@ class Catalogs:
                     f"{table.native} has no column {missing[0]} any more, which is to be excluded: was it renamed?",
                     f"set `exclude` of the object {table.object} right",
                 )
-            now = await self._discover(connection)
+            now = await self._asking.discover(connection)
             return now.tables[table.object].shape
 
     def referring(self, object: str) -> tuple[str, ...]:
@@ -91,8 +99,10 @@ class Catalogs:
                 raise CursorExpiredError(f"{', '.join(table.native for table in back)}: there again")
             self._gone += gone
             self._tables = [table for table in self._tables if table not in gone]
-            if self._publish is not None:
-                await self._add_columns(connection, self._publish)
+            if self._asking.publish is not None:
+                await self._add_columns(connection, self._asking.publish)
+            if self._tidying is not None:
+                await self._tidying.step(connection, [table for table in self._tables if table.oid in objects])
             return gone
 
     async def _add_columns(self, connection: Connection, publish: Publish) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 import psycopg
 
-from connectors.base import FatalError, RetriableError
+from connectors.base import CursorExpiredError, FatalError, RetriableError
 from connectors.postgres.client import Connection, translate
 from connectors.postgres.mapping import text_array
-from connectors.postgres.names import parse_lsn, quote
+from connectors.postgres.names import format_lsn, parse_lsn, quote
 from connectors.postgres.tables import Table
 
 # How long `prepare` waits for transactions that were open before: their end is what makes the log complete.
@@ -62,6 +62,22 @@ async def slot_state(connection: Connection, name: str) -> SlotState | None:
     elif confirmed is None:
         lost = "it was never completed"
     return SlotState(name, lost, active_pid, parse_lsn(confirmed or "0/0"))
+
+
+async def start(connection: Connection, name: str, cursor: str | None) -> int:
+    """Where to start reading, if the log still reaches back to there."""
+    state = await slot_state(connection, name)
+    if state is None:
+        raise CursorExpiredError(f"there is no replication slot {name}")
+    if state.lost is not None:
+        raise CursorExpiredError(f"the replication slot {name} is lost: {state.lost}")
+    if cursor is None:
+        return state.confirmed
+    position = parse_lsn(cursor)
+    if position < state.confirmed:
+        # Only we confirm, and only what is stored: whoever comes with less has lost what he had.
+        raise CursorExpiredError(f"the log is confirmed up to {format_lsn(state.confirmed)}, past the cursor {cursor}")
+    return position
 
 
 # ---------------------------------------------------------------- publication

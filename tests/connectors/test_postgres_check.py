@@ -190,6 +190,19 @@ async def test_a_slot_that_no_account_knows_is_listed(url: str) -> None:
     assert (await health_of(url, "people")).problems == ()
 
 
+async def test_the_slot_of_an_account_that_no_sync_uses_any_more_is_listed(url: str) -> None:
+    async with opened(connector(url, *uses("people"))) as account:
+        await account.prepare()
+    assert (await health_of(url, "people")).problems == (), "it waits for its reader"
+    found = problem(await health_of(url), "no sync uses the account any more")
+    assert not found.fatal
+    for statement in found.remedy.split(";")[:2]:
+        run(url, statement)
+    assert (await health_of(url)).problems == ()
+    async with opened(connector(url)) as account:
+        assert await account.position() is None
+
+
 # ---------------------------------------------------------------- servers that are set otherwise
 
 
