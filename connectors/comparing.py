@@ -41,6 +41,28 @@ def matching(records: Iterable[Record], identifiers: Sequence[Identifier]) -> li
     ]
 
 
+class Finder:
+    """The records by the identifiers that a batch of writes looks for: each record is looked at once, not by every create."""
+
+    def __init__(self, writes: Iterable[Write], records: Iterable[Record]) -> None:
+        self._wanted = {(one.field, one.type) for write in writes for one in write.identifiers}
+        self._found: dict[tuple[str, str, str], Record] = {}
+        for record in records if self._wanted else ():
+            self.add(record)
+
+    def add(self, record: Record) -> None:
+        """A record is there, or is written by the batch itself."""
+        for field, type in self._wanted:
+            normal = normalise(type, record.values.get(field))
+            if normal is not None:
+                self._found.setdefault((field, type, normal), record)
+
+    def find(self, write: Write) -> Record | None:
+        """A record that has one of the write's identifiers, the first that was added."""
+        found = (self._found.get((one.field, one.type, one.value)) for one in write.identifiers)
+        return next((record for record in found if record is not None), None)
+
+
 def refused(write: Write, category: str, field: str | None, message: str, other: str | None = None) -> Result:
     """The app does not take it. `category`: of semantics section 8; `other`: the record in the way."""
     return Result(write.token, Outcome.REJECTED, write.id, category=category, field=field, message=message, other=other)

@@ -186,6 +186,7 @@ class Scanner:
         self._fresh += _cut(known.note(object, dict.fromkeys(list(known.digests.get(object, ())))))
         async with aclosing(self._source.snapshot(object, None)) as pages:  # type: ignore[type-var]
             async for page in pages:
+                await asyncio.sleep(0)  # a connector that has all in memory would hold the others up
                 digests = {record.id: digest_of(record) for record in page.records}
                 self._fresh += _cut(known.note(object, digests))
         self._fresh.append(known.note_fields(object, fields))
@@ -242,6 +243,7 @@ class Scanner:
         missing = set(known.digests.get(object, ()))
         async with aclosing(self._source.snapshot(object, None)) as pages:  # type: ignore[type-var]
             async for page in pages:
+                await asyncio.sleep(0)
                 missing.difference_update(record.id for record in page.records)
                 found = difference(known.digests.get(object, {}), page.records)
                 deleted = sorted(missing) if page.resume is None else []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import msgspec
 import pytest
 
 from connectors.base import Identifier, Outcome, Record, Write, WriteOp
-from connectors.comparing import judge, matching, refused
+from connectors.comparing import Finder, judge, matching, refused
 from rules.catalog import Value
 from rules.version import Version
 
@@ -43,6 +46,28 @@ def test_records_are_found_by_any_identifier_as_the_rules_compare_them() -> None
     assert matching([ANN, other], (Identifier("mail", "email", "a@x.org"),)) == [other]
     assert matching([ANN, other], (Identifier("name", "name", "ann"), Identifier("mail", "email", "b"))) == [ANN, other]
     assert matching([ANN], ()) == []
+
+
+def test_a_batch_looks_at_each_record_once_and_finds_what_it_has_made_itself() -> None:
+    looked: list[str] = []
+
+    def records() -> Iterator[Record]:
+        for record in (ANN, Record("2", {"name": " ANN ", "mail": "A@x.ORG"}, Version(1))):
+            looked.append(record.id)
+            yield record
+
+    by_mail = msgspec.structs.replace(write(WriteOp.CREATE), identifiers=(Identifier("mail", "email", "a@x.org"),))
+    by_name = msgspec.structs.replace(write(WriteOp.CREATE), identifiers=(Identifier("name", "name", "ann"),))
+    new = msgspec.structs.replace(write(WriteOp.CREATE), identifiers=(Identifier("mail", "email", "b@x.org"),))
+    finder = Finder([by_mail, by_name, new], records())
+    found = [finder.find(each) for each in (by_mail, by_name, new, write(WriteOp.CREATE))]
+    assert [None if one is None else one.id for one in found] == ["2", "1", None, None]
+    finder.add(Record("3", {"mail": "B@X.org", "name": "Ann"}, Version(2)))
+    assert finder.find(new) is not None
+    assert finder.find(by_name) == ANN, "the first that was there"
+    assert looked == ["1", "2"]
+    Finder([write(WriteOp.CREATE)], records())
+    assert looked == ["1", "2"], "nothing is looked for"
 
 
 def test_a_refusal_names_all_that_a_person_needs() -> None:

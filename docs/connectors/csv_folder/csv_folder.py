@@ -4,9 +4,8 @@ Guarantees: every edit and deletion is seen within `every` + `settle` seconds, a
 file is read only when it has been still for `settle` seconds, and replaced at one stroke. A new line has an id made of
 its create's token: the create sent again finds it. All images of a record are in one order: versions are turns at a lock.
 Limits: POSIX, one machine. What happened to a line between two looks is one change; a line with another id is another
-record; an empty cell and an empty text are the same. Writes compare with what is there; what a person saves in the
-microseconds between the last look at a file and its replacement is overwritten. A file that is missing, or has a line
-that does not fit, is trouble that is shown, and nothing of it is taken for deleted.
+record; an empty cell is an empty text. Writes compare with what is there; what is saved in the microseconds between the
+last look and the replacement is overwritten. A file that is missing, or does not fit, is shown, and deletes nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from pydantic import BaseModel
 
 from connectors import base
 from connectors.base import Outcome, Record, Result, Write, WriteOp
-from connectors.comparing import judge, matching, refused
+from connectors.comparing import Finder, judge, matching, refused
 from connectors.files import Stamp, in_turn, read_still, replace, stamp_of
 from connectors.polling import Pace, ScanningConnector
 from rules.canonical import canonical_date, canonical_decimal
@@ -67,9 +66,7 @@ class Sheet(msgspec.Struct):
     lines: dict[str, dict[str, str]] = {}
 
 
-class CsvFolder(ScanningConnector):
-    """One folder. The module says what it promises."""
-
+class CsvFolder(ScanningConnector):  # the module says what it promises
     Settings: ClassVar[type[BaseModel]] = CsvSettings
     ObjectSettings: ClassVar[type[BaseModel]] = CsvObjectSettings
 
@@ -109,7 +106,8 @@ class CsvFolder(ScanningConnector):
             yield base.Page(object, page, page[-1].id if start + PAGE < len(records) else None)
 
     async def read(self, object: str, ids: Sequence[str]) -> list[Record]:
-        return [record for record in await self._records(object) if record.id in ids]
+        wanted = set(ids)
+        return [record for record in await self._records(object) if record.id in wanted]
 
     async def find(self, object: str, identifiers: Sequence[base.Identifier]) -> list[Record]:
         return matching(await self._records(object), identifiers)
@@ -128,14 +126,15 @@ class CsvFolder(ScanningConnector):
         def work(turn: int) -> list[Result]:
             sheet = self._sheet(object, turn)
             before = dict(sheet.lines)
-            results = [self._write(object, sheet, each) for each in writes]
+            finder = Finder(writes, (self._record(object, sheet, id) for id in sheet.lines))
+            results = [self._write(object, sheet, each, finder) for each in writes]
             if sheet.lines != before:
                 self.left[object] = replace(self._path(object), self._bytes(sheet), sheet.stamp)
             return results
 
         return await in_turn(self.folder, work)
 
-    def _write(self, object: str, sheet: Sheet, each: Write) -> Result:
+    def _write(self, object: str, sheet: Sheet, each: Write, finder: Finder) -> Result:
         key, cells, values = self.uses[object].id, dict[str, str](), dict[str, Value]()
         for name, value in each.values.items():
             if name not in sheet.columns or name == key:
@@ -148,19 +147,19 @@ class CsvFolder(ScanningConnector):
                 return refused(each, "invalid_value", name, f"{name} cannot hold {value!r}")
         id = each.id or str(uuid5(NAMESPACE_URL, each.token))
         record = self._record(object, sheet, id) if id in sheet.lines else None
-        everybody = (self._record(object, sheet, one) for one in sheet.lines)
         if each.op is not WriteOp.CREATE:
             if answer := judge(msgspec.structs.replace(each, values=values), record):
                 return answer
         elif record is not None:
             return Result(each.token, Outcome.APPLIED, id, record)  # it was sent before
-        elif each.identifiers and (found := matching(everybody, each.identifiers)):
-            return Result(each.token, Outcome.EXISTS, found[0].id, found[0])
+        elif found := finder.find(each):
+            return Result(each.token, Outcome.EXISTS, found.id, found)
         if each.op is WriteOp.DELETE:
             del sheet.lines[id]
             return Result(each.token, Outcome.APPLIED, id)
         sheet.lines[id] = {**dict.fromkeys(sheet.columns, ""), **sheet.lines.get(id, {key: id}), **cells}
-        return Result(each.token, Outcome.APPLIED, id, self._record(object, sheet, id))
+        finder.add(stored := self._record(object, sheet, id))
+        return Result(each.token, Outcome.APPLIED, id, stored)
 
     def _sheet(self, object: str, turn: int) -> Sheet:
         path, key = self._path(object), self.uses[object].id
