@@ -104,6 +104,10 @@ def notes_of(account: str, item: base.Captured) -> Iterator[Noted]:
     weight = 0
     for key, note in item.notes.items():
         own = len(key) + len(note or "")
+        if own > WEIGHT:
+            raise base.FatalError(
+                f"its connector notes {own} characters under {key[:40]!r}", "ask its author: a note is short"
+            )
         if pieces[-1] and (len(pieces[-1]) >= NOTES or weight + own > WEIGHT):
             pieces.append([])
             weight = 0

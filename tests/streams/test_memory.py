@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from connectors.base import Batch, Heartbeat, Remembered
+import pytest
+
+from connectors.base import Batch, FatalError, Heartbeat, Remembered
 from rules.events import LogStarted
 from schemas import ChangeEvent, Noted, encode_change
 from streams import keys, memory
@@ -77,6 +79,8 @@ def test_notes_are_cut_and_the_cursor_moves_with_the_last() -> None:
     ]
     large = {"a": "x" * (WEIGHT - 1), "b": "y", "c": "z"}
     assert [len(one.notes) for one in notes_of("crm", Batch("people", (), "c", large))] == [1, 2]
+    with pytest.raises(FatalError, match="notes 400001 characters under 'k'"):
+        list(notes_of("crm", Heartbeat("c", 0.0, {"k": "x" * WEIGHT})))
     assert list(notes_of("crm", Batch("people", (), "c"))) == []
     assert list(notes_of("crm", Heartbeat("", 0.0, {}))) == []
     assert list(notes_of("crm", Heartbeat("", 0.0, {"a": None}))) == [Noted("crm", (("a", None),))]
