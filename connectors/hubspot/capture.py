@@ -140,8 +140,6 @@ class Capture:
         await self._set_up(remembered)
         async for item in self._baselines(anew=not at):
             yield item
-        async for item in self._retold():
-            yield item
         scanned = remembered.notes.get(SCANNED, "")
         age = (self._client.now() - int(scanned)) / 1000 if scanned else 0.0
         rounds = Rounds(self._finders, self._settings, self._client, age)
@@ -180,21 +178,11 @@ class Capture:
                     yield item
             if anew:
                 finder.place = Place(began, began)
-            yield Heartbeat("", time.time(), finder.known.note_ready(finder.fields.names))
+            yield Heartbeat("", time.time(), finder.known.note_ready())
         if missing or anew:
             self._cursor = Cursor(self._cursor.portal, min((one.place.deep for one in self._finders), default=began))
             self._noted_at = time.monotonic()
             yield Heartbeat(str(self._cursor), time.time(), {})
-
-    async def _retold(self) -> AsyncIterator[Captured]:
-        """Fields that a sync has come to name since: their values are in no image yet."""
-        for finder in self._finders:
-            if finder.known.told_fields >= set(finder.fields.names):
-                continue
-            async for told in finder.retell():
-                for item in self._told(finder, told):
-                    yield item
-            yield Heartbeat(str(self._cursor), time.time(), finder.known.note_ready(finder.fields.names))
 
     # ---------------------------------------------------------------- rounds
 
@@ -212,6 +200,10 @@ class Capture:
                 for changed in await self._look_at_definition(finder, rounds):
                     yield changed
         rounds.done(kind, began)
+        if kind == "associations":
+            for finder in self._finders:
+                if finder.known.renamed:
+                    yield Heartbeat(str(self._cursor), time.time(), finder.known.note_ready())
         if kind == "scan":
             yield Heartbeat("", time.time(), {SCANNED: str(began)})
         if kind == "search":

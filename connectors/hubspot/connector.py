@@ -165,11 +165,12 @@ class HubSpotConnector:
         if not writes:
             return []
         with answered(f"writing {object}"):
-            shape, fields = await self._use(object)
+            shape = await self._definitions.shape(object)
             if not shape.tokens and any(write.op is WriteOp.CREATE for write in writes):
                 shape = await self._definitions.make_sync_id(shape)
-                fields = self._definitions.fields(shape)
-            return await self._writer.apply(shape, fields, writes)
+            # The rules may know of fields that this instance was not told of when it was made.
+            named = {name for write in writes for name in (*write.values, *write.expect)}
+            return await self._writer.apply(shape, self._definitions.fields(shape, named), writes)
 
 
 @contextmanager

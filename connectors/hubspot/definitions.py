@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -78,15 +78,16 @@ class Definitions:
             return await self.owners(anew=anew)
         return Owners()
 
-    def fields(self, shape: Shape) -> Fields:
-        """What is read of an object."""
-        return fields_read(shape, use_of(self._context, shape.name).fields)
+    def fields(self, shape: Shape, more: Collection[str] = ()) -> Fields:
+        """What is read of an object. `more`: besides what syncs name."""
+        named = use_of(self._context, shape.name).fields
+        return fields_read(shape, None if named is None else named.union(more))
 
-    async def anew(self, shape: Shape) -> tuple[Shape, Fields]:
+    async def anew(self, shape: Shape, more: Collection[str] = ()) -> tuple[Shape, Fields]:
         """The object as it is defined now, and what is read of it."""
         self.forget(shape.name)
         fresh = await self.shape(shape.name)
-        return fresh, self.fields(fresh)
+        return fresh, self.fields(fresh, more)
 
     async def target(self, relation: Relation) -> Standard:
         """The object at the other end of an association."""

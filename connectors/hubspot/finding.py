@@ -221,12 +221,6 @@ class Finder:
         for start in range(0, len(lost), BATCH):
             yield await self.look_at(lost[start : start + BATCH], use=Use.BULK)
 
-    async def retell(self) -> AsyncIterator[Told]:
-        """All records with their values, since fields are read now that were not told of before."""
-        async for images, _ in self._reader.pages(self.shape, self.fields, None):
-            for start in range(0, len(images), BATCH):
-                yield joined(self.known.see(one, ours=True) for one in images[start : start + BATCH])
-
     # ---------------------------------------------------------------- associations
 
     async def associations(self, ours: Iterable[str] = ()) -> AsyncIterator[Told]:

@@ -51,7 +51,7 @@ class Known:
         self.entries: dict[str, Entry] = {}
         self.aliases: dict[str, str] = {}  # ids that were merged away: the survivor
         self.ready = False  # the baseline has been taken
-        self.told_fields: frozenset[str] = frozenset()  # that images were told with
+        self.renamed = False  # with other associations than those that are watched now
 
     # ---------------------------------------------------------------- notes
 
@@ -65,15 +65,15 @@ class Known:
                 self.aliases[key[len(merged) :]] = text
         relations = notes.get(f"o\t{self.object}")
         self.ready = relations is not None
-        if relations == ",".join(self.relations):
-            self.told_fields = frozenset(notes.get(f"f\t{self.object}", "").split(","))
-        else:  # what was noted is of others: all is told anew
+        self.renamed = self.ready and relations != ",".join(self.relations)
+        if self.renamed:
+            # What was noted is of other associations: those of every record are told anew.
             self.entries = {record_id: Entry(one.stamp, (), one.gone) for record_id, one in self.entries.items()}
 
-    def note_ready(self, fields: Iterable[str]) -> dict[str, str | None]:
-        """All records are known, and images of them are told with these fields."""
-        self.ready, self.told_fields = True, frozenset(fields)
-        return {f"o\t{self.object}": ",".join(self.relations), f"f\t{self.object}": ",".join(sorted(self.told_fields))}
+    def note_ready(self) -> dict[str, str | None]:
+        """All records are known, with these associations."""
+        self.ready, self.renamed = True, False
+        return {f"o\t{self.object}": ",".join(self.relations)}
 
     def note(self, record_id: str) -> dict[str, str | None]:
         """What to note of a record."""

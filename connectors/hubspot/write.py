@@ -134,7 +134,7 @@ class Round:
             if not unfit or anew:
                 break
             # An option, a property or an owner may have been added since.
-            self.shape, self.fields = await self.writer.definitions.anew(self.shape)
+            self.shape, self.fields = await self.writer.definitions.anew(self.shape, self.fields.names)
         for place, error in unfit.items():
             self._answer(
                 place, Outcome.REJECTED, self.writes[place].id,

@@ -294,26 +294,6 @@ async def test_an_object_that_is_added_later_is_captured_from_then_on(fake: Fake
         assert {change.id for change in await log.changes(deleted=1)} == {*made, there}
 
 
-async def test_a_field_that_a_sync_has_come_to_name_is_told_of_every_record(fake: Fake) -> None:
-    portal = Portal(fake)
-    ids = portal.make_many("contacts", ({"email": f"p{n}@x.io", "phone": str(n)} for n in range(150)))
-    async with portal.running(last=False) as (connector, log):
-        (before,) = await connector.read("contacts", ids[:1])
-        await log.settled()
-        await log.store()
-    more = Portal(fake, {"contacts": (*CONTACT, "phone")})
-    more._memories.update(portal._memories)
-    async with more.running(last=False) as (_, log):
-        changes = await log.changes()
-        assert {change.values["phone"] for change in changes} == {str(n) for n in range(150)}
-        assert len(changes) == 150
-        (first,) = [change for change in changes if change.id == before.id]
-        assert first.version.newer_than(before.version)
-        await log.store()
-    async with more.running() as (_, log):
-        assert await log.changes() == []
-
-
 async def test_an_association_that_a_sync_has_come_to_name_loses_no_edit_made_meanwhile(fake: Fake) -> None:
     portal = Portal(fake)
     ann, bob = portal.make("contacts", email="a@x.io"), portal.make("contacts", email="b@x.io")

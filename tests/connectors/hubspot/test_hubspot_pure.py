@@ -258,15 +258,14 @@ def test_a_deletion_is_newer_than_all_that_was_known_and_told_once() -> None:
 
 def test_what_is_noted_brings_back_what_was_known() -> None:
     one = known(r1=Entry(5, ("9",)), r2=Entry(6, (None,), gone=8))
-    notes: dict[str, Any] = {**one.note("1"), **one.note("2"), **one.note_ready(["email"])}
+    notes: dict[str, Any] = {**one.note("1"), **one.note("2"), **one.note_ready()}
     notes |= one.merge("3", "1", version_of(9, 9), 9).notes
     again = Known("contacts", ["company_id"])
     again.recall({key: text for key, text in notes.items() if text is not None})
     assert (again.entries, again.aliases, again.ready) == (one.entries, {"3": "1"}, True)
-    assert again.told_fields == {"email"}
     other = Known("contacts", ["company_id", "owner_id"])
     other.recall({key: text for key, text in notes.items() if text is not None})
-    assert other.ready and other.told_fields == set(), "with other associations to watch all is told anew"
+    assert other.ready and other.renamed, "with other associations to watch all is told anew"
     assert [change.id for change in other.see(image("1", 5, company="9")).changes] == ["1"]
 
 

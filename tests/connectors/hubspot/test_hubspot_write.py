@@ -384,6 +384,15 @@ async def test_in_a_batch_of_a_hundred_each_gets_its_own_answer(fake: Fake, bodi
     assert portal.count("contacts") == 100
 
 
+async def test_what_the_rules_expect_is_compared_though_nobody_named_it_before(fake: Fake) -> None:
+    portal = Portal(fake)
+    record_id = portal.make("contacts", email="a@x.io", phone="1")
+    async with opened(portal.connector()) as connector:
+        each = updating("l", record_id, {"phone": "3"}, expect={"phone": "2"})
+        result = only(await put(connector, "contacts", each))
+        assert (result.outcome, held(result.record, "phone")) == (Outcome.CONFLICT, ["1"])
+
+
 # ---------------------------------------------------------------- the window between reading and writing
 
 
