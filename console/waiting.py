@@ -35,7 +35,6 @@ from streams.topics import Topics
 GRACE_S = 30.0  # for an engine to begin to come up
 CLUSTER_GRACE_S = 10.0  # the same, where it may as well run elsewhere
 AGAIN_S = 10.0  # after which a mark without an answer is set again: a worker may have ended with it
-STOPPED_S = 3.0  # after which a sync that still shows as stopped is not waited for: it may just have been confirmed
 LOOK_S = 0.05
 # What one change sets off goes to and fro at most so often before the rules call it a loop (`rules.loops`). So after this
 # many rounds that still command something, it is what people have done since: a busy sync is waited for, too.
@@ -43,17 +42,16 @@ ROUNDS = 12
 
 
 class Concerned(msgspec.Struct, frozen=True):
-    """The syncs to wait for, which are not off, with their accounts; and those of them that have stopped, as far as is known."""
+    """The syncs to wait for, which are not off, with their accounts. One that has stopped answers at once."""
 
     syncs: Mapping[str, tuple[str, ...]]
-    stopped: frozenset[str]
 
     @classmethod
     def of(cls, service: Service, sync: str | None) -> Concerned:
         """Those of that name, or all, as they are now."""
         states = {name: service.status(name)["syncs"][0]["state"] for name in service.known(sync)}
         syncs = {name: service.between[name] for name, state in states.items() if state != "off"}
-        return cls(syncs, frozenset(name for name in syncs if states[name] == "stopped"))
+        return cls(syncs)
 
     @property
     def connections(self) -> set[str]:
@@ -144,15 +142,13 @@ class Waiter:
     async def _round(self, broker: Broker, topics: Topics) -> dict[str, int]:
         """Sends a mark and waits for its answers."""
         mark = f"wait-{secrets.token_hex(8)}"
-        began, sent_at = time.monotonic(), 0.0
+        sent_at = 0.0
         while True:
             with Service.open(self._target.home) as service:
                 concerned = Concerned.of(service, self._sync)
                 found = service.reader.answered(mark)
                 answers = {name: found[name] for name in concerned.syncs if name in found}
                 missing = concerned.syncs.keys() - answers.keys()
-                if time.monotonic() - began > STOPPED_S:
-                    missing -= concerned.stopped
                 if not missing:
                     return answers
                 outstanding = self._outstanding(service, sorted(missing))

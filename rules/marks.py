@@ -32,8 +32,7 @@ def _mark(draft: Draft, name: str) -> Mark:
 
 
 def _concerned(draft: Draft, mark: Mark) -> list[Sync]:
-    syncs = (sync for name, sync in draft.rules.syncs.items() if mark.sync in (None, name))
-    return [sync for sync in syncs if not sync.off and not draft.sync(sync.name).stopped]
+    return [sync for name, sync in draft.rules.syncs.items() if mark.sync in (None, name) and not sync.off]
 
 
 def _open(draft: Draft, mark: Mark) -> None:
@@ -53,7 +52,8 @@ def answer(draft: Draft) -> None:
         _open(draft, mark)
         open_still = [sync for sync in _concerned(draft, mark) if name not in draft.sync(sync.name).answered]
         for sync in list(open_still):
-            if _is_through(draft, sync, mark.open.get(sync.name)):
+            # One that has stopped is not waited for: it goes on when a person says so.
+            if draft.sync(sync.name).stopped or _is_through(draft, sync, mark.open.get(sync.name)):
                 state = draft.sync(sync.name)
                 state.answered = dict([*state.answered.items(), (name, state.issued)][-KEPT:])
                 draft.publish(sync.name)

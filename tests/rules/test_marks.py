@@ -163,6 +163,50 @@ def test_it_waits_for_no_sync_that_is_off_or_stopped() -> None:
     assert not is_answered(world, sync="more")
 
 
+def stopped() -> World:
+    """A sync that has stopped before an object that reads empty."""
+    world = linked()
+    for record_id in list(world.left.records):
+        del world.left.records[record_id]
+    world.order("resync")
+    world.settle()
+    assert world.syncs["people"].state == "stopped"
+    return world
+
+
+def test_a_sync_that_has_stopped_answers_at_once() -> None:
+    world = stopped()
+    wait(world, "people")
+    world.think_all()
+    assert is_answered(world)
+
+
+def test_a_sync_that_was_confirmed_before_is_waited_for() -> None:
+    world = stopped()
+    world.order("confirm")
+    wait(world, "people")
+    world.think()
+    world.think()
+    assert not is_answered(world)
+    world.settle()
+    assert is_answered(world)
+    assert world.stands("shop", "1") == ("failing", "deleted")
+
+
+def test_a_sync_that_stops_while_it_is_waited_for_answers_then() -> None:
+    world = linked()
+    for record_id in list(world.left.records):
+        del world.left.records[record_id]
+    world.order("resync")
+    wait(world, "people")
+    world.think()
+    world.think()
+    assert not is_answered(world)
+    world.settle()
+    assert world.syncs["people"].state == "stopped"
+    assert is_answered(world)
+
+
 def test_without_a_name_it_is_answered_for_every_sync() -> None:
     world = linked()
     world.document["syncs"]["more"] = dict(world.document["syncs"]["people"])
