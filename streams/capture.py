@@ -270,7 +270,7 @@ class CaptureMemory:
     async def recall(self) -> Remembered:
         """All that is kept."""
         await self._errands.routed(self._sink.marker if self._last is None else await acknowledged(self._last))
-        return self._errands.remembered(self._account)
+        return await self._errands.remembered(self._account)
 
 
 class _Step(msgspec.Struct, frozen=True):

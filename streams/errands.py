@@ -116,9 +116,9 @@ class PartitionErrands:
         found = sorted(_of(self._database(), account), key=lambda entry: entry[1].offset)
         return [Errand(key[prefix:].decode(), errand.order, errand.resume) for key, errand in found]
 
-    def remembered(self, account: str) -> Remembered:
+    async def remembered(self, account: str) -> Remembered:
         """What its capture has noted."""
-        return recall(self._database(), account)
+        return await recall(self._database, account)
 
     async def routed(self, offset: int) -> None:
         """Returns when route's position in `changes` has reached `offset`."""

@@ -9,17 +9,18 @@ void at once, however many there are. They are removed with the notes that follo
 
 from __future__ import annotations
 
+import asyncio
 from itertools import islice
 
 import msgspec
-from rocksdict import Rdict
 
 from connectors.base import Remembered
 from schemas import Noted
 from streams import keys
-from streams.overlay import Entries, Overlay, scan
+from streams.overlay import Database, Entries, Overlay, scan
 
 SWEPT = 500  # void notes removed with each message
+PIECE = 10_000  # notes recalled at a time
 
 _NUMBER = 8  # bytes
 
@@ -35,12 +36,20 @@ _decode = msgspec.msgpack.Decoder(_Log).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def recall(database: Rdict, account: str) -> Remembered:
-    """All that is kept."""
-    log = _log(database.get(keys.memory(account)))
+async def recall(database: Database, account: str) -> Remembered:
+    """All that is kept. Others work between two pieces: a million notes take some seconds. What is noted meanwhile may be
+    in it or not, so nobody may be noting."""
+    log = _log(database().get(keys.memory(account)))
     prefix = _prefix(account, log.number)
-    notes = {key[len(prefix) :].decode(): value.decode() for key, value in scan(database, prefix)}
-    return Remembered(log.cursor, notes)
+    notes: dict[str, str] = {}
+    start = prefix
+    while True:
+        piece = list(islice(scan(database(), prefix, start), PIECE))
+        notes.update((key[len(prefix) :].decode(), value.decode()) for key, value in piece)
+        if len(piece) < PIECE:
+            return Remembered(log.cursor, notes)
+        start = piece[-1][0] + b"\0"
+        await asyncio.sleep(0)
 
 
 def begun_anew(overlay: Overlay, account: str) -> Entries:

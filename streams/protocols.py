@@ -120,7 +120,7 @@ class Errands(Protocol):
         """What is to be done, oldest first; reads before that have been replaced are gone. Cheap: a scan of a few
         keys."""
 
-    def remembered(self, account: str) -> Remembered:
+    async def remembered(self, account: str) -> Remembered:
         """What the account's capture has noted (`Noted`), up to where route is."""
 
     async def routed(self, offset: int) -> None:

@@ -75,7 +75,7 @@ async def test_the_log_is_announced_then_what_is_there_is_noted_and_then_it_is_r
     await world.until(lambda log: log.events(ReadDone))
     assert told(world) == []
     assert [row.id for row in world.changes.rows(read="r1")] == ["1"]
-    assert set(world.state.remembered("crm").notes) == {"people", "people\t1"}
+    assert set(world.state.kept("crm").notes) == {"people", "people\t1"}
 
 
 async def test_what_happened_while_nobody_captured_is_told_and_nothing_else(world: World, app: App) -> None:
@@ -105,7 +105,7 @@ async def test_what_is_not_noted_is_told_again_after_a_crash(world: World, app: 
     world.changes.held = False
     await world.changes.acknowledge()
     world.state.position = min(world.state.position, len(world.changes.log) - 1)
-    world.state.memory["crm"] = Remembered("1", {"people": world.state.remembered("crm").notes["people"]})
+    world.state.memory["crm"] = Remembered("1", {"people": world.state.kept("crm").notes["people"]})
     await restarted(world)
     await world.until(lambda log: len(log.rows()) == 2)
     assert told(world) == [("upsert", "1"), ("upsert", "1")]
@@ -143,10 +143,10 @@ async def test_an_account_that_is_off_is_forgotten_and_begins_anew(world: World,
     await begun(world)
     await world.source.apply(configuration(2, {"contacts": BETWEEN}, off={"contacts"}))
     await world.until(lambda log: any(event.anew for event in log.events(Noted)))
-    assert world.state.remembered("crm") == Remembered()
+    assert world.state.kept("crm") == Remembered()
     await world.source.apply(configuration(3, {"contacts": BETWEEN}))
     await world.until(lambda log: len(log.events(LogStarted)) == 2)
-    await eventually(lambda: world.state.remembered("crm").cursor)
+    await eventually(lambda: world.state.kept("crm").cursor)
 
 
 async def test_a_memory_that_is_lost_is_a_log_that_begins_anew(world: World, app: App) -> None:
@@ -155,7 +155,7 @@ async def test_a_memory_that_is_lost_is_a_log_that_begins_anew(world: World, app
     await world.established()
     assert world.task is not None
     await ended(world.task)
-    world.state.remembered("crm")
+    world.state.kept("crm")
     world.state.memory.clear()  # the state was lost, and all of it with the topics' end
     world.service = world.made(TIMES, polled)
     world.start()
@@ -169,7 +169,7 @@ async def test_an_object_that_is_added_is_noted_before_it_is_read(world: World, 
     app.insert("firms", name="there")
     both = {"contacts": BETWEEN, "firms": {"crm": "firms", "shop": "customers"}}
     await world.source.apply(configuration(2, both))
-    await eventually(lambda: "firms\t1" in world.state.remembered("crm").notes)
+    await eventually(lambda: "firms\t1" in world.state.kept("crm").notes)
     app.delete("firms", "1")
     await world.until(lambda log: log.rows())
     assert told(world) == [("delete", "1")]

@@ -40,30 +40,38 @@ async def test_notes_and_the_cursor_are_kept_and_go_to_no_connection(backing: Ba
         Noted("shop", (("a", "9"),), "s1"),
     )
     assert unit.outputs == []
-    assert memory.recall(backing.database(), "crm") == Remembered("c1", {"b": "2", "c\0ü": "3"})
-    assert memory.recall(backing.database(), "shop") == Remembered("s1", {"a": "9"})
-    assert memory.recall(backing.database(), "cr") == Remembered()
+    assert await memory.recall(backing.database, "crm") == Remembered("c1", {"b": "2", "c\0ü": "3"})
+    assert await memory.recall(backing.database, "shop") == Remembered("s1", {"a": "9"})
+    assert await memory.recall(backing.database, "cr") == Remembered()
 
 
 async def test_a_log_that_begins_anew_makes_all_notes_void_at_once(backing: Backing) -> None:
     await routed(backing, Noted("crm", tuple((str(number), "x") for number in range(memory.SWEPT + 5)), "c1"))
     unit = await routed(backing, LogStarted("crm"))
     assert len(unit.outputs) == 2  # to its connections
-    assert memory.recall(backing.database(), "crm") == Remembered()
+    assert await memory.recall(backing.database, "crm") == Remembered()
     await routed(backing, Noted("crm", (("new", "y"),)))
-    assert memory.recall(backing.database(), "crm") == Remembered(None, {"new": "y"})
+    assert await memory.recall(backing.database, "crm") == Remembered(None, {"new": "y"})
     assert entries(backing) == 1 + 1 + 5
     await routed(backing, Noted("crm", (), "c2"))
     assert entries(backing) == 1 + 1
-    assert memory.recall(backing.database(), "crm") == Remembered("c2", {"new": "y"})
+    assert await memory.recall(backing.database, "crm") == Remembered("c2", {"new": "y"})
 
 
 async def test_what_follows_in_the_same_unit_sees_that_the_log_has_begun_anew(backing: Backing) -> None:
     await routed(backing, Noted("crm", (("old", "x"),), "c1"))
     await routed(backing, LogStarted("crm"), Noted("crm", (("new", "y"),)), Noted("crm", (("z", "z"),), "c2"))
-    assert memory.recall(backing.database(), "crm") == Remembered("c2", {"new": "y", "z": "z"})
+    assert await memory.recall(backing.database, "crm") == Remembered("c2", {"new": "y", "z": "z"})
     await routed(backing, Noted("crm", anew=True))
-    assert memory.recall(backing.database(), "crm") == Remembered()
+    assert await memory.recall(backing.database, "crm") == Remembered()
+
+
+async def test_many_notes_are_recalled_in_pieces(backing: Backing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "PIECE", 3)
+    for count in (2, 3, 4, 6, 7):
+        many = {f"{number}": "x" for number in range(count)}
+        await routed(backing, Noted("crm", tuple(many.items()), "c", anew=True), Noted("crn", (("0", "other"),)))
+        assert await memory.recall(backing.database, "crm") == Remembered("c", many)
 
 
 async def test_an_account_that_notes_nothing_leaves_nothing_in_the_state(backing: Backing) -> None:

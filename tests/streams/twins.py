@@ -189,7 +189,11 @@ class State:
         self.route()
         return [errand for errand in self.errands.values() if errand.order.account == account]
 
-    def remembered(self, account: str) -> Remembered:
+    async def remembered(self, account: str) -> Remembered:
+        return self.kept(account)
+
+    def kept(self, account: str) -> Remembered:
+        """What is noted up to here."""
         self.route()
         return self.memory.get(account, Remembered())
 
