@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from connectors.registry import OWN, find
+from console.reference import commands_markdown
 from rules.config import reference_markdown
 from tests.connectors.hubspot.fake import reference as fake_hubspot
 
@@ -21,7 +22,11 @@ def configuration() -> str:
     return reference_markdown({name: find(name) for name in OWN})
 
 
-PAGES = {"reference/configuration.md": configuration, "reference/fake-hubspot.md": fake_hubspot.page}
+PAGES = {
+    "reference/commands.md": commands_markdown,
+    "reference/configuration.md": configuration,
+    "reference/fake-hubspot.md": fake_hubspot.page,
+}
 
 
 def main() -> None:
