@@ -10,10 +10,10 @@ notes what was told. `Heartbeat`s without notes say that nothing has happened.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, suppress
-from typing import Final
 
 import msgspec
 
@@ -28,21 +28,22 @@ from connectors.base import (
     Marked,
     Remembered,
 )
-from connectors.hubspot.client import Client
+from connectors.hubspot.client import Client, RefusedError
 from connectors.hubspot.definitions import Definitions
 from connectors.hubspot.finding import Finder
+from connectors.hubspot.journal import NOTE, Journal, JournalGapError
 from connectors.hubspot.known import Known, Told
-from connectors.hubspot.mapping import Shape
+from connectors.hubspot.mapping import BATCH, Shape
 from connectors.hubspot.reading import Reader
+from connectors.hubspot.rounds import Rounds
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.hubspot.standard import API
-from connectors.hubspot.windows import Place, after, intervals, next_window, sweep_pays
+from connectors.hubspot.windows import Place, after, next_window
+
+log = logging.getLogger(__name__)
 
 NOTED_EVERY = 600.0  # seconds after which the place is noted though nothing has happened
-LONG_AGO = 1e9
-DEFINED_EVERY = 60.0  # seconds between two looks at the definitions
 SCANNED = "t\tscan"  # the note of when all ids were scanned last
-KINDS: Final = ("search", "associations", "archived", "scan")
 
 
 class Cursor(msgspec.Struct, frozen=True):
@@ -74,6 +75,7 @@ class Capture:
         self._marks: list[tuple[str, int]] = []  # with the account's time at which each was set
         self._woken = asyncio.Event()
         self._finders: list[Finder] = []
+        self._journal: Journal | None = None
         self._defined: dict[str, tuple[tuple[str, str], ...]] = {}  # the fields of each object as they were told
         self._cursor = Cursor("", 0)
         self._noted_at = 0.0
@@ -143,6 +145,15 @@ class Capture:
         scanned = remembered.notes.get(SCANNED, "")
         age = (self._client.now() - int(scanned)) / 1000 if scanned else 0.0
         rounds = Rounds(self._finders, self._settings, self._client, age)
+        await self._open_journal(rounds, remembered.notes.get(NOTE))
+        try:
+            async for item in self._rounds(rounds):
+                yield item
+        finally:
+            if self._journal is not None:
+                await self._journal.close()
+
+    async def _rounds(self, rounds: Rounds) -> AsyncIterator[Captured]:
         while True:
             kind = rounds.due(marked=bool(self._marks))
             if kind is None:
@@ -186,12 +197,56 @@ class Capture:
 
     # ---------------------------------------------------------------- rounds
 
-    async def _round(self, kind: str, rounds: Rounds) -> AsyncIterator[Captured]:
-        if kind == "marks":
-            async for item in self._reach_marks(rounds):
-                yield item
+    async def _open_journal(self, rounds: Rounds, offset: str | None) -> None:
+        """Reads the journal besides, where the app is permitted to; else looking is all there is."""
+        if not self._settings.journal:
             return
+        journal = Journal(self._settings, self._finders, self._cursor.portal)
+        try:
+            await journal.subscribe()
+            await journal.begin(offset)
+        except (FatalError, RefusedError) as error:
+            log.warning(
+                "the journal cannot be read: %s",
+                error,
+                extra={"action": "no_journal", "account": self._context.account},
+            )
+            await journal.close()
+            return
+        self._journal, rounds.journal = journal, True
+
+    async def _read_journal(self, rounds: Rounds) -> AsyncIterator[Captured]:
+        """What it names is looked at; the offset is noted behind it."""
+        assert self._journal is not None
+        try:
+            async for file in self._journal.files():
+                for finder in self._finders:
+                    ids = file.named.get(finder.shape.type_id, ())
+                    for start in range(0, len(ids), BATCH):
+                        told = await finder.look_at(ids[start : start + BATCH])
+                        for item in self._told(finder, told):
+                            yield item
+                yield Heartbeat(str(self._cursor), time.time(), {NOTE: file.offset})
+        except JournalGapError as error:
+            log.warning("%s: everything is looked at", error, extra={"action": "gap", "account": self._context.account})
+            await self._journal.begin(None)
+            rounds.all_due()
+
+    async def _round(self, kind: str, rounds: Rounds) -> AsyncIterator[Captured]:
         began = self._client.now()
+        if kind == "marks":
+            items = self._reach_marks(rounds)
+        elif kind == "journal":
+            items = self._read_journal(rounds)
+        else:
+            items = self._look(kind, rounds)
+        async for item in items:
+            yield item
+        rounds.done(kind, began)
+        for item in self._after_round(kind, began, rounds):
+            yield item
+
+    async def _look(self, kind: str, rounds: Rounds) -> AsyncIterator[Captured]:
         for finder in self._finders:
             async for told in self._looks(kind, finder):
                 for item in self._told(finder, told):
@@ -199,17 +254,17 @@ class Capture:
             if kind == "search":
                 for changed in await self._look_at_definition(finder, rounds):
                     yield changed
-        rounds.done(kind, began)
+
+    def _after_round(self, kind: str, began: int, rounds: Rounds) -> Sequence[Captured]:
+        """What is noted, or has come about, when a round is over."""
         if kind == "associations":
-            for finder in self._finders:
-                if finder.known.renamed:
-                    yield Heartbeat(str(self._cursor), time.time(), finder.known.note_ready())
+            renamed = [finder.known for finder in self._finders if finder.known.renamed]
+            return [Heartbeat(str(self._cursor), time.time(), known.note_ready()) for known in renamed]
         if kind == "scan":
-            yield Heartbeat("", time.time(), {SCANNED: str(began)})
+            return [Heartbeat(str(self._cursor), time.time(), {SCANNED: str(began)})]
         if kind == "search":
-            for marked in self._passed(rounds):
-                yield marked
-            yield self._beat()
+            return [*self._passed(rounds), self._beat()]
+        return []
 
     async def _looks(self, kind: str, finder: Finder) -> AsyncIterator[Told]:
         if kind == "search":
@@ -293,65 +348,6 @@ class Capture:
         gauge("ten_seconds", used, limiter.burst.limit - used)
         searches = limiter.search.used(time.monotonic())
         gauge("searches", searches, limiter.search.limit - searches)
-
-
-class Rounds:
-    """Which round is due when."""
-
-    def __init__(self, finders: Sequence[Finder], settings: HubSpotSettings, client: Client, age: float) -> None:
-        """`age`: seconds since all ids were scanned last."""
-        self._finders, self._settings, self._client = finders, settings, client
-        now = time.monotonic()
-        self._done = {"search": -LONG_AGO, "associations": -LONG_AGO, "archived": -LONG_AGO, "scan": now - age}
-        self.began = dict.fromkeys(KINDS, 0)  # of the last round of each kind, in the account's milliseconds
-        self._defined: dict[str, float] = {finder.known.object: now for finder in finders}
-
-    def costs(self) -> dict[str, float]:
-        """Calls of a round of each kind."""
-        return {
-            "search": float(len(self._finders)),
-            "associations": float(sum(finder.reads for finder in self._finders)),
-            "archived": float(sum(finder.archive_pages for finder in self._finders)),
-            "scan": float(sum(finder.lists for finder in self._finders)),
-        }
-
-    def intervals(self) -> dict[str, float]:
-        """Seconds between rounds."""
-        settings, limiter = self._settings, self._client.shared.limiter
-        least = {"archived": settings.archived_every, "scan": settings.scan_every}
-        found = intervals(self.costs(), limiter.daily * settings.share, least)
-        for kind, asked in (("search", settings.poll), ("associations", settings.associations_every or settings.poll)):
-            if asked is not None and kind in found:
-                found[kind] = asked
-        return found
-
-    def due(self, *, marked: bool) -> str | None:
-        """The kind of round that is due now."""
-        if marked and self.sweep_pays():
-            return "marks"
-        now, every = time.monotonic(), self.intervals()
-        return next((kind for kind in KINDS if kind in every and now >= self._done[kind] + every[kind]), None)
-
-    def wait(self) -> float:
-        """Seconds until a round is due."""
-        every = self.intervals()
-        return max(0.0, min((self._done[kind] + every[kind] for kind in every), default=LONG_AGO) - time.monotonic())
-
-    def done(self, kind: str, began: int) -> None:
-        """A round has been made, and began at that time of the account."""
-        self._done[kind], self.began[kind] = time.monotonic(), began
-
-    def sweep_pays(self) -> bool:
-        """Whether looking at everything is the faster way to reach a mark."""
-        costs = self.costs()
-        return sweep_pays(int(costs["associations"] + costs["archived"] + costs["scan"]), self._settings.index_lag)
-
-    def definitions_due(self, object: str) -> bool:
-        """Whether the object's definition is to be looked at again."""
-        if time.monotonic() - self._defined[object] < DEFINED_EVERY:
-            return False
-        self._defined[object] = time.monotonic()
-        return True
 
 
 def _items(object: str, told: Told, cursor: str) -> list[Captured]:

@@ -94,8 +94,10 @@ class Answer(msgspec.Struct, frozen=True):
 class Client:
     """Calls to one account, one after the other or at once."""
 
-    def __init__(self, settings: HubSpotSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: HubSpotSettings, grant: Mapping[str, str] | None = None) -> None:
+        """`grant`: what an app asks access tokens of its own with, in place of the account's token."""
+        self._settings, self._grant = settings, grant
+        self._access: tuple[str, float] | None = None
         self._http: httpx.AsyncClient | None = None
         self._kept: Shared | None = None
 
@@ -143,9 +145,9 @@ class Client:
             try:
                 return await self._call(method, path, doing, body, params, use, writing=writing)
             except _TokenRefusedError as error:
-                if renewed or self._settings.token is not None:
+                if renewed or (self._settings.token is not None and self._grant is None):
                     raise error.meaning from None
-                renewed, self.shared.access = True, None
+                renewed, self.shared.access, self._access = True, None, None
             except RetriableError as error:
                 failures += 1
                 if failures == ATTEMPTS or time.monotonic() + error.retry_after > deadline:
@@ -243,9 +245,26 @@ class Client:
             )
         return self._http
 
+    async def fetch(self, url: str, doing: str) -> Json:
+        """A file at an address that needs no token, and gets none."""
+        try:
+            response = await self._client().get(url)
+        except httpx.HTTPError as error:
+            raise RetriableError(f"{doing}: the connection was lost ({type(error).__name__})") from None
+        if response.status_code >= 500:
+            raise RetriableError(f"{doing}: HTTP status {response.status_code}")
+        if response.status_code >= 300:
+            raise RefusedError(refusal_of(response.status_code, None))
+        body = response.json()
+        return body if isinstance(body, dict) else {}
+
     # ---------------------------------------------------------------- tokens
 
     async def _token(self) -> str:
+        if self._grant is not None:
+            if self._access is None or self._access[1] < time.monotonic():
+                self._access = await self.grant(self._grant)
+            return self._access[0]
         if self._settings.token is not None:
             return self._settings.token.get_secret_value()
         async with self.shared.renewing:

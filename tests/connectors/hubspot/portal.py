@@ -11,7 +11,7 @@ from connectors.hubspot import HubSpotConnector
 from connectors.hubspot.settings import HubSpotSettings
 from rules.catalog import Capabilities, Value
 from tests.connectors.bench import Bench
-from tests.connectors.contract_tools import Log, logging, opened, write
+from tests.connectors.contract_tools import Log, changes_of, logging, opened, write
 from tests.connectors.hubspot.fake.process import Fake
 
 CONTACT = ("email", "firstname")
@@ -129,6 +129,14 @@ class Portal(Bench):
 def told(changes: Iterable[Change]) -> list[tuple[str, str, str | None]]:
     """What of which record, and into which."""
     return [(change.op.value, change.id, change.into) for change in changes]
+
+
+async def next_changes(log: Log, count: int = 1) -> list[Change]:
+    """Changes as they come by, without a mark: a mark looks at everything."""
+    found: list[Change] = []
+    while len(found) < count:
+        found += changes_of([await log.next()])
+    return found
 
 
 async def put(connector: Connector, name: str, *writes: Write) -> list[Result]:

@@ -6,20 +6,12 @@ import asyncio
 
 import pytest
 
-from connectors.base import Batch, Change, FatalError, FieldsChanged, Op
-from tests.connectors.contract_tools import Log, changes_of, logging, only, opened
+from connectors.base import Batch, FatalError, FieldsChanged, Op
+from tests.connectors.contract_tools import changes_of, logging, only, opened
 from tests.connectors.hubspot.fake.process import Fake
-from tests.connectors.hubspot.portal import CONTACT, Portal, creating, put, told, updating
+from tests.connectors.hubspot.portal import CONTACT, Portal, creating, next_changes, put, told, updating
 
 COMPANIES = {"contacts": (*CONTACT, "company_id"), "companies": ("name",)}
-
-
-async def next_changes(log: Log, count: int = 1) -> list[Change]:
-    """Changes as they come by, without a mark: a mark looks at everything."""
-    found: list[Change] = []
-    while len(found) < count:
-        found += changes_of([await log.next()])
-    return found
 
 
 async def test_an_edit_is_found_by_search_with_values_from_the_store(fake: Fake) -> None:
