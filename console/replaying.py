@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 import schemas
 from rules.catalog import Object, Value
 from rules.events import Captured, HistoryRow, Order, Row
-from rules.reviving import LostRecord
+from rules.reviving import LostPair, LostRecord
 from rules.sending import read_token
 from rules.version import Version
 from schemas import History, SchemaError
@@ -45,12 +45,21 @@ class Seen(msgspec.Struct):
     merged: bool = False
 
 
-class LostPair(msgspec.Struct, frozen=True):
-    """A pair of which both records are gone: `sides` maps account to record. `at`: when the last was told to be gone."""
+class Found(msgspec.Struct, frozen=True):
+    """A pair that is lost. `at`: when the last of its records was told to be gone."""
 
-    sides: dict[str, LostRecord]
-    names: frozenset[str]  # every `account:id` that it has had
+    pair: LostPair
     at: float
+
+    @property
+    def sides(self) -> dict[str, LostRecord]:
+        """Account to record."""
+        return self.pair.sides
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every `account:id` that it has had."""
+        return frozenset(self.pair.names)
 
 
 class Replay:
@@ -101,7 +110,7 @@ class Replay:
 
     # ------------------------------------------------------------ what is told
 
-    def lost(self, present: Iterable[str], since: float | None = None) -> list[LostPair]:
+    def lost(self, present: Iterable[str], since: float | None = None) -> list[Found]:
         """The pairs that are gone, the latest first. `present`: every record that the sync knows; `since`: only those told
         to be gone since then."""
         alive = {self._root(name) for name in present}
@@ -110,14 +119,14 @@ class Replay:
             root = self._root(name)
             if root not in alive:
                 groups.setdefault(root, []).append(name)
-        found: list[LostPair] = []
+        found: list[Found] = []
         for names in groups.values():
             pair = self._pair(names)
             if pair is not None and (since is None or pair.at >= since):
                 found.append(pair)
         return sorted(found, key=lambda pair: -pair.at)
 
-    def _pair(self, names: list[str]) -> LostPair | None:
+    def _pair(self, names: list[str]) -> Found | None:
         sides: dict[str, LostRecord] = {}
         at = 0.0
         for account, own in self._objects.items():
@@ -132,7 +141,7 @@ class Replay:
                 return None
             sides[account] = LostRecord(name.partition(":")[2], values)
             at = max(at, seen.at)
-        return LostPair(sides, frozenset(names), at)
+        return Found(LostPair(sides, tuple(sorted(names))), at)
 
     def _join(self, one: str, other: str) -> None:
         first, second = self._root(one), self._root(other)
@@ -152,22 +161,22 @@ def _values(raw: bytes) -> dict[str, Value]:
     return msgspec.json.decode(raw, type=dict[str, Value])
 
 
-def orders_for(sync: str, into: str, pairs: Iterable[LostPair], new_id: NewId) -> Iterator[Order]:
+def orders_for(sync: str, into: str, pairs: Iterable[Found], new_id: NewId) -> Iterator[Order]:
     """The orders that bring pairs back, each of a size that a message holds. The earliest made first: what others refer to."""
-    taken: list[dict[str, LostRecord]] = []
+    taken: list[LostPair] = []
     weight = 0
-    for pair in sorted(pairs, key=lambda pair: [(len(one.id), one.id) for one in pair.sides.values()]):
-        own = len(msgspec.json.encode(pair.sides))
+    for found in sorted(pairs, key=lambda found: [(len(one.id), one.id) for one in found.sides.values()]):
+        own = len(msgspec.json.encode(found.pair))
         if taken and (len(taken) == PAIRS or weight + own > WEIGHT):
             yield _order(sync, into, taken, new_id)
             taken, weight = [], 0
-        taken.append(pair.sides)
+        taken.append(found.pair)
         weight += own
     if taken:
         yield _order(sync, into, taken, new_id)
 
 
-def _order(sync: str, into: str, pairs: list[dict[str, LostRecord]], new_id: NewId) -> Order:
+def _order(sync: str, into: str, pairs: list[LostPair], new_id: NewId) -> Order:
     return Order(new_id(), "restore", sync, (), {"into": into, "replay": msgspec.json.encode(pairs).decode()})
 
 

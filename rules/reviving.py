@@ -4,7 +4,8 @@ Responsible for taking up what an order carries: a pair's link is made again as 
 side is then restored in turn, as any deleted record is (`rules.creating`). Must not know where the images come from.
 
 A pair comes back once, however often it is asked for: its link bears the name of the record that it had on the first side, and while
-there is a link of that name, or either record is there, nothing is done. Replayed after a crash, the order makes the same link with the
+there is a link of any name that the pair has had, or any of its records is there, nothing is done. (Who asks may have seen a
+record that our own command has just made, before the rules have: so all its names count.) Replayed after a crash, the order makes the same link with the
 same commands again, which the account answers from its ledger.
 
 References among pairs that come back: what a record referred to has another id by now, or will have it. The link owes the new
@@ -34,30 +35,34 @@ class LostRecord(msgspec.Struct, frozen=True):
     values: Values
 
 
-Lost = dict[str, LostRecord]  # account to the record that the pair had there
-_decode = msgspec.json.Decoder(list[Lost]).decode
+class LostPair(msgspec.Struct, frozen=True):
+    """A pair of which both records are gone. `sides`: account to record. `names`: every `account:id` that it has had."""
+
+    sides: dict[str, LostRecord]
+    names: tuple[str, ...] = ()
 
 
-def pairs_in(text: str) -> list[Lost]:
+_decode = msgspec.json.Decoder(list[LostPair]).decode
+
+
+def pairs_in(text: str) -> list[LostPair]:
     """The pairs that an order carries."""
     return _decode(text)
 
 
-def take_up(draft: Draft, sync: Sync, into: int, lost: Lost) -> tuple[str, Link] | None:
+def take_up(draft: Draft, sync: Sync, into: int, lost: LostPair) -> tuple[str, Link] | None:
     """The link of a pair, made again with both records gone; None where it is there, or either of them is. `into`: the
     side that comes back first."""
-    records = [lost.get(side.account) for side in sync.sides]
-    left, right = records[0], records[1]
+    left, right = (lost.sides.get(side.account) for side in sync.sides)
     if left is None or right is None:
         return None
     name = reference(sync, 0, left.id)
-    if draft.link(sync.name, name) is not None:
+    names = {name, reference(sync, 1, right.id), *lost.names}
+    if any(_is_there(draft, sync, one) for one in names):
         return None
     images: list[Image] = []
     for side, record in enumerate((left, right)):
         image = draft.image(*place_of(sync, side, record.id))
-        if image is not None and (not image.gone or image.partial or sync.name in image.seats):
-            return None
         age = sync.sides[side].age(record.id, record.values)
         seats = {} if image is None else image.seats
         seats[sync.name] = Seat(side, name, sync.normalised(side, record.values))
@@ -74,6 +79,17 @@ def take_up(draft: Draft, sync: Sync, into: int, lost: Lost) -> tuple[str, Link]
     pair = (name, reference(sync, 1, right.id))
     draft.note(sync.name, name, "restore", note=f"out of the topics, into {sync.sides[into].account}", records=pair)
     return name, link
+
+
+def _is_there(draft: Draft, sync: Sync, name: str) -> bool:
+    """Whether a record is there or coming back: also one that our own command has made of which the log has not told yet."""
+    if draft.link(sync.name, name) is not None:
+        return True
+    account, _, record_id = name.partition(":")
+    if account not in (sync.sides[0].account, sync.sides[1].account):
+        return False
+    image = draft.image(*place_of(sync, sync.side_of(account), record_id))
+    return image is not None and (not image.gone or image.partial or sync.name in image.seats)
 
 
 def _told(draft: Draft, sync: Sync, side: int) -> Version:

@@ -19,7 +19,7 @@ from console.orders import confirm, order, restore
 from console.output import number, records_in_words
 from console.readmodel.current import open_service
 from console.readmodel.reader import RecordRow
-from console.replaying import LostPair, Replay, orders_for, replay
+from console.replaying import Found, Replay, orders_for, replay
 from console.service import Json, Service
 from console.target import Target
 from console.times import iso
@@ -96,7 +96,7 @@ def restore_command(
     _say(settings, service, (sync, into, dry_run), shown)
 
 
-def lost_pairs(target: Target, service: Service, sync: str, since: float | None) -> list[LostPair]:
+def lost_pairs(target: Target, service: Service, sync: str, since: float | None) -> list[Found]:
     """The pairs of a sync that the topics still tell of, and the state no more."""
     catalogs = service.configuration["catalogs"]
     between: dict[str, str] = service.applied(sync)["between"]
@@ -121,12 +121,12 @@ def lost_pairs(target: Target, service: Service, sync: str, since: float | None)
 
 
 def _named(
-    service: Service, sync: str, references: tuple[str, ...], lost: list[LostPair], *, replays: bool
-) -> tuple[list[LostPair], list[RecordRow]]:
+    service: Service, sync: str, references: tuple[str, ...], lost: list[Found], *, replays: bool
+) -> tuple[list[Found], list[RecordRow]]:
     """Of the lost pairs, and of the records that the sync knows, those that are named; all pairs where none is."""
     if not references:
         return lost, []
-    chosen: list[LostPair] = []
+    chosen: list[Found] = []
     named: list[RecordRow] = []
     for reference in references:
         names = {reference, *(f"{account}:{reference}" for account in service.between[sync])}
@@ -156,7 +156,7 @@ def _send(
     sync: str,
     into: str,
     known: tuple[list[RecordRow], list[Json], tuple[str, ...], bool],
-    lost: list[LostPair],
+    lost: list[Found],
 ) -> None:
     """The orders: for what the sync knows, and for what only the topics tell of."""
     named, found, records, replays = known
@@ -167,7 +167,7 @@ def _send(
     order(target, [(connection, one) for one in orders])
 
 
-def _as_record(service: Service, sync: str, pair: LostPair) -> Json:
+def _as_record(service: Service, sync: str, pair: Found) -> Json:
     """A lost pair in the shape of `tandem records --json`: both sides as they were."""
     sides: Json = {}
     for account in service.between[sync]:

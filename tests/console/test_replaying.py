@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from console.replaying import PAIRS, LostPair, Replay, orders_for
+from console.replaying import PAIRS, Found, Replay, orders_for
 from rules.catalog import Field, FieldType, Kind, Object, Value
 from rules.events import Captured, HistoryRow, Row
-from rules.reviving import LostRecord, pairs_in
+from rules.reviving import LostPair, LostRecord, pairs_in
 from rules.version import Version
 
 FIELDS = (
@@ -91,6 +91,7 @@ def test_what_was_restored_under_another_id_is_the_same_pair() -> None:
     assert told.ids("crm:93", "shop:77") == []
     told.gone("93", "77")
     assert told.ids() == [("93", "77")]
+    assert told.replay.lost([])[0].names == {"crm:17", "crm:93", "shop:4", "shop:77"}
 
 
 def test_a_changed_id_is_followed_and_a_merged_record_stays_away() -> None:
@@ -147,9 +148,9 @@ def test_rows_of_other_objects_and_links_of_other_syncs_change_nothing() -> None
 
 
 def test_orders_hold_so_many_pairs_and_no_more_text_than_a_message() -> None:
-    def pairs(count: int, size: int) -> list[LostPair]:
+    def pairs(count: int, size: int) -> list[Found]:
         return [
-            LostPair({a: LostRecord(str(n), {"name": "x" * size}) for a in ("crm", "shop")}, frozenset(), 0.0)
+            Found(LostPair({a: LostRecord(str(n), {"name": "x" * size}) for a in ("crm", "shop")}), 0.0)
             for n in range(count, 0, -1)
         ]
 
@@ -157,7 +158,7 @@ def test_orders_hold_so_many_pairs_and_no_more_text_than_a_message() -> None:
     orders = list(orders_for("people", "crm", pairs(250, 1), lambda: next(ids)))
     carried = [pairs_in(order.arguments["replay"]) for order in orders]
     assert [len(one) for one in carried] == [PAIRS, PAIRS, 50]
-    assert [one["crm"].id for many in carried for one in many] == [str(n) for n in range(1, 251)]
+    assert [one.sides["crm"].id for many in carried for one in many] == [str(n) for n in range(1, 251)]
     assert len({order.id for order in orders}) == 3
     large = list(orders_for("people", "crm", pairs(4, 100_000), lambda: "x"))
     assert [len(pairs_in(order.arguments["replay"])) for order in large] == [1, 1, 1, 1]

@@ -14,7 +14,8 @@ Image = dict[str, Value]
 
 
 def pair(left: tuple[str, Image], right: tuple[str, Image]) -> dict[str, Any]:
-    return {account: {"id": one[0], "values": one[1]} for account, one in (("crm", left), ("shop", right))}
+    sides = {account: {"id": one[0], "values": one[1]} for account, one in (("crm", left), ("shop", right))}
+    return {"sides": sides, "names": [f"crm:{left[0]}", f"shop:{right[0]}"]}
 
 
 def lost(world: World, left: str, right: str) -> dict[str, Any]:
@@ -97,6 +98,20 @@ def test_deleted_again_it_is_brought_back_again() -> None:
     assert again == pairs
     replay(world, again).settle()
     assert (len(world.left.records), len(world.right.records)) == (1, 1)
+
+
+def test_who_asks_may_know_of_a_record_that_was_just_made_before_the_rules_do() -> None:
+    world = ann()
+    pairs = both_deleted(world, ("1", "1"))
+    replay(world, pairs)
+    world.think()
+    world.deliver()
+    world.inbox.clear()  # the answer is on its way still; who replays the topics has seen the record in the log already
+    later = pair(("2", dict(world.left.records["2"])), ("1", pairs[0]["sides"]["shop"]["values"]))
+    later["names"] += ["crm:1"]
+    replay(world, [later]).settle()
+    assert (len(world.left.records), len(world.right.records)) == (1, 1)
+    assert [row.status for row in world.rows().values()] == ["in_sync"]
 
 
 def test_what_is_there_is_left_alone() -> None:
@@ -278,5 +293,5 @@ def test_a_reference_to_a_record_that_is_there_is_kept() -> None:
 def test_a_pair_without_one_of_its_sides_is_no_pair() -> None:
     world = ann()
     both_deleted(world, ("1", "1"))
-    replay(world, [{"crm": {"id": "1", "values": {"email": "ann@x.org"}}}]).settle()
+    replay(world, [{"sides": {"crm": {"id": "1", "values": {"email": "ann@x.org"}}}}]).settle()
     assert world.left.records == {}
