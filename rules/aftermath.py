@@ -25,7 +25,7 @@ NAMED, AWAITED, FREED = "named", "awaited", "freed"  # works
 
 def carry_on(draft: Draft) -> None:
     """Until nothing of what the event has stirred is left. Deletions last: an insert of the same event may have taken the place."""
-    while draft.stirred or draft.news or draft.freed or draft.bereft or draft.doomed:
+    while draft.stirred or draft.news or draft.landed or draft.freed or draft.bereft or draft.doomed:
         if draft.news:
             news, draft.news = draft.news, {}
             for (name, side), ids in news.items():
@@ -38,6 +38,10 @@ def carry_on(draft: Draft) -> None:
                 by_account.setdefault(account, []).append(record_id)
             for account, named in by_account.items():
                 _tell_naming(draft, account, named)
+        elif draft.landed:
+            landed, draft.landed = draft.landed, {}
+            for place in landed:
+                _tell_waiting(draft, place)
         elif draft.freed:
             freed, draft.freed = draft.freed, {}
             for account, object_name in freed:
@@ -48,11 +52,15 @@ def carry_on(draft: Draft) -> None:
             for sync_name, link_id in bereft:
                 _fill_place(draft, sync_name, link_id)
         else:
-            sync_name, link_id = next(iter(draft.doomed))
-            confirmed = draft.doomed.pop((sync_name, link_id))
-            sync_found = draft.rules.syncs.get(sync_name)
-            if sync_found is not None:
-                copy_deletion(draft, sync_found, link_id, confirmed=confirmed)
+            _copy_next_deletion(draft)
+
+
+def _copy_next_deletion(draft: Draft) -> None:
+    sync_name, link_id = next(iter(draft.doomed))
+    confirmed = draft.doomed.pop((sync_name, link_id))
+    sync = draft.rules.syncs.get(sync_name)
+    if sync is not None:
+        copy_deletion(draft, sync, link_id, confirmed=confirmed)
 
 
 def _keys_of(draft: Draft, head: str, ids: list[str]) -> list[tuple[str, bytes]]:
@@ -112,6 +120,17 @@ def retry_naming(draft: Draft, sync_name: str, name: str, named: str) -> None:
     seat = None if image is None or image.gone else image.seats.get(sync_name)
     if image is not None and seat is not None and seat.link is None and seat.other == named:
         judge(draft, sync, side, place, image)
+
+
+def _tell_waiting(draft: Draft, place: Place) -> None:
+    """Links that wait for what another sync writes go on. What a record was refused for stays so: it has not changed."""
+    account, _, record_id = place
+    for key in _some(draft, f"o{account}\0{record_id}\0".encode()):
+        name, link_id = key.decode().split("\0")[2:4]
+        sync, link = draft.rules.syncs.get(name), draft.link(name, link_id)
+        waits = link is not None and link.status == "pending" and link.other == f"{account}:{record_id}"
+        if sync is not None and link is not None and waits:
+            touch(draft, sync, link_id, link)
 
 
 def go_on_with_named(draft: Draft, sync: Sync, name: str) -> None:

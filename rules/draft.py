@@ -86,6 +86,7 @@ class Draft:
         self.stirred: dict[Place, None] = {}
         self.news: dict[tuple[str, int], dict[str, None]] = {}
         self.freed: dict[tuple[str, str], None] = {}
+        self.landed: dict[Place, None] = {}
         self.bereft: dict[LinkKey, None] = {}
         self.doomed: dict[LinkKey, bool] = {}
         self._commands: dict[tuple[str, str], list[Command]] = {}
@@ -312,6 +313,10 @@ class Draft:
     def free(self, account: str, object: str) -> None:
         """A create that leaves no token has been answered."""
         self.freed[account, object] = None
+
+    def land(self, account: str, object: str, record_id: str) -> None:
+        """A command that wrote a record, or wrote from it, is on its way no more."""
+        self.landed[account, object, record_id] = None
 
     def bereave(self, sync: str, link_id: str) -> None:
         """A link lacks a record: one without a link may take its place."""

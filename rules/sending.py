@@ -164,7 +164,7 @@ def landed(draft: Draft, sync: Sync, link: Link) -> None:
     """A command is on its way no more: another sync that writes the same may have waited for that."""
     if draft.rules.peers[sync.name]:
         for side in (0, 1):
-            draft.stir(*place_of(sync, side, link.ids[side] or ""))
+            draft.land(*place_of(sync, side, link.ids[side] or ""))
 
 
 def end_flight(draft: Draft, sync: Sync, link: Link) -> None:

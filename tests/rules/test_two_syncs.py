@@ -351,3 +351,17 @@ def test_two_syncs_that_write_the_same_field_do_not_exchange_its_values_for_ever
     assert world.right.records["1"]["memo"] == "n2"
     assert world.written() == before + 1
     assert {world.stands("crm", "1", name) for name in ("people", "notes")} == {("in_sync", None)}
+
+
+def test_two_syncs_do_not_try_for_ever_what_the_app_refuses_to_two_records_that_exchange_a_unique_value() -> None:
+    both: Any = {**SYNC, "mapping": [*SYNC["mapping"], *NOTES["mapping"]]}
+    world = two(both, {**both, "kind": "custom"})
+    world.right.unique = ("tel",)
+    world.left.create(email="a@x.io", phone="1")
+    world.left.create(email="b@x.io", phone="2")
+    world.start()
+    world.left.edit("1", phone="2", notes="n")
+    world.left.edit("2", phone="1", notes="n")
+    world.settle_at_once()
+    assert {row.category for row in world.rows("people").values()} == {"duplicate"}
+    assert {row.category for row in world.rows("notes").values()} == {"duplicate"}
