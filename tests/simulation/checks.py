@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from rules.decide import index_changes
-from rules.events import StatusRow
+from rules.decide import Decision, index_changes
+from rules.events import Commands, ReadDone, ReadRequest, StatusRow
 from rules.state import Link, decode_link, parts
 from tests.simulation.agreement import allowed_sides, check_agreement
-from tests.simulation.connection import Connection
+from tests.simulation.connection import Connection, Message
 from tests.simulation.world import Simulation
 
 WITHOUT_COUNTERPART = ("deleted", "merged", "missing_required", "invalid_value", "duplicate", "association")
@@ -120,7 +120,38 @@ def check_nothing_open(world: Simulation, connection: Connection) -> None:
             assert lost or (link.flight is None and link.waits is None and link.number == 0), (link_id, link)
 
 
-def check_command(world: Simulation, connection: Connection, order: Any) -> None:
+class FirstReads:
+    """Nothing is created before both objects of a sync have been read in full for the first time (section 3)."""
+
+    def __init__(self) -> None:
+        self._awaited: dict[str, dict[str, str]] = {}  # by sync and account: the read that is not done yet
+        self._ready: set[str] = set()
+
+    def __call__(self, world: Simulation, connection: Connection, message: Message, decision: Decision) -> None:
+        event = message.event
+        if isinstance(event, ReadDone):
+            for name, awaited in self._awaited.items():
+                if awaited.get(event.account) == event.read:
+                    del awaited[event.account]
+                    if not awaited:
+                        self._ready.add(name)
+        self._ready -= {row.sync for row in decision.syncs if row.state is None}  # deleted: it begins anew
+        for order in decision.orders:
+            if isinstance(order, ReadRequest):
+                self._awaited.setdefault(order.sync, {})[order.account] = order.read
+            for command in order.commands if isinstance(order, Commands) else ():
+                early = command.op == "create" and command.sync not in self._ready
+                assert not early, f"created before both reads were complete: {command}"
+
+
+def check_decision(world: Simulation, connection: Connection, message: Message, decision: Decision) -> None:
+    """What must hold for every single decision."""
+    for order in decision.orders:
+        if isinstance(order, Commands):
+            check_command(world, connection, order)
+
+
+def check_command(world: Simulation, connection: Connection, order: Commands) -> None:
     """A command, when it is decided: it writes no side and no field against a direction, compares what it replaces, and writes something.
 
     One that is sent again, since it may have been done, is as it was.

@@ -92,3 +92,22 @@ class Simplest:
 
     def weigh(self, weights: Mapping[str, int]) -> str:
         return next(iter(weights))
+
+
+class Switch:
+    """Asks whoever is set: so a world that was built once is driven by one step's draws after another's."""
+
+    def __init__(self, current: Chooser) -> None:
+        self.current = current
+
+    def below(self, count: int) -> int:
+        return self.current.below(count)
+
+    def chance(self, probability: float) -> bool:
+        return self.current.chance(probability)
+
+    def pick(self, options: Sequence[T]) -> T:
+        return self.current.pick(options)
+
+    def weigh(self, weights: Mapping[str, int]) -> str:
+        return self.current.weigh(weights)

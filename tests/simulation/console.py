@@ -143,6 +143,7 @@ def suffer(world: Simulation) -> None:
             if account.way != "scan":
                 account.lose_log()
         case "forbidden" | "confused":
+            world.refusing = True
             for machine in account.machines.values():
                 setattr(machine, doing, not getattr(machine, doing))
         case "a field is gone" | "a field is back":

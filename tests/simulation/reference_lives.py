@@ -69,7 +69,10 @@ def deleted_twice(judgement: Judgement, place: Place, pair: Pair | None) -> bool
 def deleted_alone(judgement: Judgement, place: Place, pair: Pair | None) -> bool:
     """An unlinked record that never entered, deleted: forgotten."""
     facts = judgement.facts
-    if pair is not None or not facts.only(place, "delete") or None in facts.verdicts(place) or not judgement.alone:
+    then = facts.then.rows.get(place)
+    if pair is not None or then is None or then.status != "excluded" or not facts.only(place, "delete"):
+        return False
+    if None in facts.verdicts(place) or not judgement.alone:
         return False
     judgement.says(not facts.made_for(place), place, "must not be created")
     return not facts.alike(place)

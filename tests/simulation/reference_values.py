@@ -198,12 +198,20 @@ def _both(entry: Config, sides: tuple[SideOfField, SideOfField], default: int, *
         return _later(entry, sides, 0, keeps_empty=keeps_empty)
     if same(entry, left, right):
         return Outcome(((left, right),))
+    if _met(entry, sides, 0) or _met(entry, sides, 1):
+        return None
     winner = 1 - default if is_empty(sides[default].last) else default
     if is_empty(sides[winner].last) or sides[1 - winner].unique:
         return None
     if not _fits(entry, winner, sides[winner].last, sides[1 - winner]):
         return Outcome((_placed(winner, sides[winner].last, sides[1 - winner].last),), fails=True)
     return Outcome((_placed(winner, sides[winner].last, AGREES),))
+
+
+def _met(entry: Config, sides: tuple[SideOfField, SideOfField], source: int) -> bool:
+    """Whether people had brought both sides to agree before the source's last edit: who saw them agree takes that edit for the later one."""
+    values = [one.value for one in sides[source].edits[:-1]]
+    return any(same(entry, *_in_order(source, value, sides[1 - source].last)) for value in values)
 
 
 def _later(entry: Config, sides: tuple[SideOfField, SideOfField], source: int, *, keeps_empty: bool) -> Outcome | None:

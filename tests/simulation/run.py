@@ -8,11 +8,8 @@ from contextlib import contextmanager
 import rules.aftermath
 import rules.initial
 import rules.work
-from rules.decide import Decision
-from rules.events import Commands
-from tests.simulation.checks import check, check_command
+from tests.simulation.checks import FirstReads, check, check_decision
 from tests.simulation.chooser import Seeded
-from tests.simulation.connection import Connection, Message
 from tests.simulation.counts import Counts
 from tests.simulation.reference import Reference
 from tests.simulation.seen import Seen
@@ -36,45 +33,41 @@ def slices(size: int) -> Iterator[None]:
             module.SLICE = usual  # type: ignore[attr-defined]
 
 
+class Referee:
+    """Watches a world: judges every decision, and all there is at rest."""
+
+    def __init__(self, world: Simulation) -> None:
+        self.world = world
+        self._reference, self._seen = Reference(world), Seen(world)
+        world.judges += [FirstReads(), check_decision, Watcher(world)]
+
+    def rest(self) -> None:
+        """Lets it come to rest, and checks all."""
+        self.world.calm()
+        check(self.world)
+        self._reference.at_rest()
+        self._seen.at_rest()
+        self.world.edited.clear()
+
+
 def play(seed: int, counts: Counts | None = None, rounds: int = ROUNDS, steps: int = STEPS) -> Simulation:
     """One history. Raises AssertionError where something does not hold."""
     chooser = Seeded(seed)
     world = Simulation(chooser, counts or Counts())
-    world.judges += [judge, Watcher(world)]
-    seen, reference = Seen(world), Reference(world)
+    referee = Referee(world)
     with slices(chooser.pick([400, 3, 1])):
         try:
-            _play(world, (reference, seen), rounds, steps)
+            world.begin()
+            for _ in range(rounds):
+                for _ in range(steps):
+                    world.step()
+                referee.rest()
+            check_second_run(world)
+            check_nothing_stuck(world)
         except Exception as error:
             error.add_note(f"seed {seed}, after {world.steps} steps:\n" + "\n".join(world.told()))
             raise
     return world
-
-
-def judge(world: Simulation, connection: Connection, message: Message, decision: Decision) -> None:
-    """What must hold for every single decision."""
-    for order in decision.orders:
-        if isinstance(order, Commands):
-            check_command(world, connection, order)
-
-
-def _play(world: Simulation, readers: tuple[Reference, Seen], rounds: int, steps: int) -> None:
-    world.begin()
-    for _ in range(rounds):
-        for _ in range(steps):
-            world.step()
-        rest(world, *readers)
-    check_second_run(world)
-    check_nothing_stuck(world)
-
-
-def rest(world: Simulation, reference: Reference, seen: Seen) -> None:
-    """Lets it come to rest, and checks all."""
-    world.calm()
-    check(world)
-    reference.at_rest()
-    seen.at_rest()
-    world.edited.clear()
 
 
 def check_second_run(world: Simulation) -> None:

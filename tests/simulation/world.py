@@ -68,6 +68,9 @@ class Simulation:
         self.reads: list[tuple[int, str]] = []  # how many deeds there were when a sync asked for a full read
         self.spare_filters: dict[str, Any] = {}
         self.confirmed = False  # something was stopped, and a person has let it go on, at the last rest
+        self.refusing = (
+            False  # since the last rest an app has refused what is right, or an answer may have been lost for good
+        )
         self.broken: set[tuple[str, str]] = set()
         self.tokens: set[str] = set()  # of all commands that were ever decided
         self.judges: list[Judge] = []  # look at each decision before it has any effect
@@ -241,10 +244,10 @@ class Simulation:
             self.exhaust()
             self.pass_time(310)
         self.exhaust()
-        for name in self.document["syncs"]:
-            self.order("retry", name, category="permission")
-            self.order("retry", name, category="unknown")
+        for name in self.document["syncs"] if self.refusing else ():
+            self.order("retry", name)
         self.exhaust()
+        self.refusing = False
         self.crashes.on = True
 
     def exhaust(self) -> None:
