@@ -52,16 +52,17 @@ class Finder:
 
     async def search(self, window: Window) -> AsyncIterator[Told]:
         """All that was modified in the window, in the order of ids; says how many pages it took in `place`."""
-        last, pages = "0", 0
-        while True:
+        last, pages, more = "0", 0, True
+        news: list[str] = []
+        while more:
             hits, more = await self._hits(window.since, last)
             pages += 1
-            news = [record_id for record_id, stamp in hits if self.known.is_news(record_id, stamp)]
-            for start in range(0, len(news), BATCH):
-                yield await self.look_at(news[start : start + BATCH])
-            if not more:
-                break
-            last = hits[-1][0]
+            news += [record_id for record_id, stamp in hits if self.known.is_news(record_id, stamp)]
+            if len(news) + PAGE > ENDS or not more:
+                if news:
+                    yield await self.look_at(news)
+                news = []
+            last = hits[-1][0] if hits else last
         self.pages = pages
 
     async def _hits(self, since: int, last: str) -> tuple[list[tuple[str, int]], bool]:
@@ -200,7 +201,7 @@ class Finder:
             page: list[Image] = []
             while len(page) + BATCH <= ENDS:
                 answer, after = await self._reader.page(self.shape, self._bare(), after)
-                page += await self._reader.images(self.shape, self._bare(), answer, refs=False)
+                page += await self._reader.images(self.shape, self._bare(), answer)
                 if after is None:
                     break
             ids = [one.record.id for one in page]

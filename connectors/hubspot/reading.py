@@ -48,19 +48,21 @@ class Reader:
         by: str = "", refs: bool = True,
     ) -> Found:  # fmt: skip
         """The records that there are. `by`: a unique property in place of the id."""
-        images: dict[str, Image] = {}
+        images: list[Image] = []
         moved: dict[str, str] = {}
         wanted = list(dict.fromkeys(one for one in ids if by or one.isdigit()))
         for start in range(0, len(wanted), BATCH):
             piece = wanted[start : start + BATCH]
-            found = await self._batch(shape, fields, piece, use=use, archived=archived, by=by, refs=refs)
-            images |= {one.record.id: one for one in found}
+            found = await self._batch(shape, fields, piece, use=use, archived=archived, by=by)
+            images += found
             if not by:
                 moved |= _moved(piece, found)
-        return Found(images, moved)
+        if refs and fields.relations and images:
+            images = await self.with_refs(shape, fields, images, use)  # of up to 1,000 by one call
+        return Found({one.record.id: one for one in images}, moved)
 
     async def _batch(
-        self, shape: Shape, fields: Fields, ids: Sequence[str], *, use: Use, archived: bool, by: str, refs: bool
+        self, shape: Shape, fields: Fields, ids: Sequence[str], *, use: Use, archived: bool, by: str
     ) -> list[Image]:
         path = f"/crm/objects/{API}/{shape.type_id}/batch/read"
         body: Json = {"inputs": [{"id": one} for one in ids], "properties": list(fields.asked)}
@@ -73,19 +75,13 @@ class Reader:
             if error.refusal.status == 404:
                 return []
             raise
-        return await self.images(shape, fields, answer, use=use, refs=refs)
+        return await self.images(shape, fields, answer)
 
-    async def images(
-        self, shape: Shape, fields: Fields, answer: Answer, *, use: Use = Use.LIVE, refs: bool = True
-    ) -> list[Image]:
-        """The records of an answer, with their associations where those are read."""
+    async def images(self, shape: Shape, fields: Fields, answer: Answer) -> list[Image]:
+        """The records of an answer, without their associations."""
         given = answer.body.get("results") or []
-        ends = await self.refs(shape, fields, [str(one["id"]) for one in given], use) if refs else {}
         owners = await self._definitions.owners_for(shape, fields.names)
-        return [
-            image_of(shape, fields, self._context, owners, one, answer.asked_at, ends.get(str(one["id"]), {}))
-            for one in given
-        ]
+        return [image_of(shape, fields, self._context, owners, one, answer.asked_at, {}) for one in given]
 
     # ---------------------------------------------------------------- associations
 
@@ -160,7 +156,7 @@ class Reader:
             images: list[Image] = []
             while len(images) + 100 <= ENDS:
                 answer, after = await self.page(shape, fields, after, archived=archived, use=use)
-                images += await self.images(shape, fields, answer, use=use, refs=False)
+                images += await self.images(shape, fields, answer)
                 if after is None:
                     break
             if fields.relations and not archived:

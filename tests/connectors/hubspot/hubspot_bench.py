@@ -60,6 +60,11 @@ class HubSpotBench(Bench):
     def __init__(self, fake: Fake, kind: type[Connector] = HubSpotConnector) -> None:
         self.kind = kind
         self.fake = fake
+        self.make()
+
+    def make(self) -> None:
+        """The object, as it stands before the first case."""
+        fake = self.fake
         fake.turn(burst=1_000_000, association_burst=1_000_000, search_rate=1_000_000, daily=100_000_000)
         fake.admin("POST", "schemas", {"name": "people", "singular": "person", "properties": PEOPLE})
         fake.admin("POST", "rules", {"type": "people", "property": "name"})
