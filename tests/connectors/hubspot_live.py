@@ -4,7 +4,8 @@ With HUBSPOT_TOKEN (a service key, or a private app's token) of a **test** accou
 case on that alone, and removes the object with all that was made. Scopes: crm.objects.custom.read/write, crm.schemas.custom.read/write. An account that may not
 define custom objects can name one that has the suite's properties in HUBSPOT_OBJECT; then only records are made and removed.
 
-Names of cases as arguments run these alone. Without HUBSPOT_TOKEN nothing is done, and that is said. HUBSPOT_URL: another address than HubSpot's own, such as the fake's.
+Names of cases as arguments run these alone. Without HUBSPOT_TOKEN nothing is done, and that is said. HUBSPOT_URL: another
+address than HubSpot's own, such as the fake's.
 """
 
 from __future__ import annotations
