@@ -25,9 +25,9 @@ from connectors.base import (
 from connectors.postgres import pgoutput
 from connectors.postgres.mapping import Codec
 from connectors.postgres.names import MARK_PREFIX, MESSAGE_PREFIX, format_lsn
-from connectors.postgres.pgoutput import Layout, Relation, key_text
+from connectors.postgres.pgoutput import Layout, Relation, Values, key_text
 from connectors.postgres.tables import Pairing, Table
-from rules.catalog import join_id
+from rules.catalog import Value, join_id
 from rules.version import Version
 
 BATCH = 500  # rows: what a batch holds at most
@@ -108,6 +108,9 @@ class Assembler:
         self._position = self._xid = self._step = 0
         self._committed_at = 0.0
         self._own: list[tuple[str, Change]] | None = None
+        # What our own transaction made the records refer to: nobody else changes their pairs meanwhile, so the log says it all.
+        self._own_pairs: dict[tuple[str, str], tuple[dict[str, Value], Version]] = {}
+        self._own_open: dict[tuple[str, str], set[str]] = {}  # fields of which it does not
         self._tokens: dict[tuple[str, str], str] = {}
         self._marks: list[str] = []
 
@@ -147,7 +150,7 @@ class Assembler:
         step = self._step
         self._step = step + 1
         if oid in self._layouts:
-            self._touch(oid, data)
+            self._touch(oid, data, Version(self._position, self._xid, None, step))
         if followed is None:
             return
         table, how = followed.table, followed.layout
@@ -159,7 +162,9 @@ class Assembler:
             change = Change(Op.DELETE, how.id_of(old), {}, version, self._committed_at)
         else:
             record_id = how.id_of(new)
-            if data[0] == pgoutput.INSERT and table.pairings:
+            if data[0] == pgoutput.INSERT and table.pairings and self._own is not None:
+                new |= {pairing.field.name: None for pairing in table.pairings}
+            elif data[0] == pgoutput.INSERT and table.pairings:
                 self._fresh.setdefault(table.object, set()).add(record_id)
                 self._writers.setdefault(table.object, set()).add(self._xid)
             if old is not None:
@@ -177,16 +182,35 @@ class Assembler:
         else:
             self._add(table.object, change)
 
-    def _touch(self, oid: int, data: bytes) -> None:
+    def _touch(self, oid: int, data: bytes, version: Version) -> None:
         """A pair was made, changed or removed: the record that it is of, and was of, is touched."""
         rows = pgoutput.parse_row(data, self._layouts[oid])
         for name, pairing in self.pairings[oid]:
             for row in rows:
                 value = None if row is None else row.get(pairing.own)
-                if value is not None:
-                    self._touched.setdefault(name, {})[join_id([key_text(value)])] = self._committed_at
-                    self._writers.setdefault(name, set()).add(self._xid)
-                    self.count += 1
+                if row is None or value is None:
+                    continue
+                record_id = join_id([key_text(value)])
+                if self._own is None:
+                    self._is_touched(name, record_id)
+                else:
+                    self._note_own((name, record_id), pairing, row, version)
+
+    def _is_touched(self, name: str, record_id: str) -> None:
+        self._touched.setdefault(name, {})[record_id] = self._committed_at
+        self._writers.setdefault(name, set()).add(self._xid)
+        self.count += 1
+
+    def _note_own(self, record: tuple[str, str], pairing: Pairing, row: Values, version: Version) -> None:
+        """A pair that is marked says all; one that is not leaves open whether it was, unless the mark goes to another."""
+        field, open_ = pairing.field.name, self._own_open.setdefault(record, set())
+        if row.get(pairing.primary) is True:
+            fields, _ = self._own_pairs.get(record, ({}, version))
+            fields[field] = row.get(pairing.other)
+            self._own_pairs[record] = (fields, version)
+            open_.discard(field)
+        else:
+            open_.add(field)
 
     def _add(self, name: str, change: Change) -> None:
         group = self._groups.get(name)
@@ -224,10 +248,20 @@ class Assembler:
     def _release_own(self) -> None:
         """Gives the rows of our own transaction their tokens, as far as they have come."""
         if self._own is not None:
+            evolve = msgspec.structs.replace
             for name, change in self._own:
                 token = self._tokens.get((name, change.id))
-                self._add(name, change if token is None else msgspec.structs.replace(change, token=token))
-            self._own, self._tokens = None, {}
+                paired = self._own_pairs.pop((name, change.id), None)
+                if paired is not None and change.op is not Op.DELETE:
+                    change = evolve(change, values={**change.values, **paired[0]})
+                self._add(name, change if token is None else evolve(change, token=token))
+            for (name, record_id), (values, version) in self._own_pairs.items():
+                token = self._tokens.get((name, record_id))
+                self._add(name, Change(Op.UPSERT, record_id, values, version, self._committed_at, token=token))
+            for (name, record_id), fields in self._own_open.items():
+                if fields:
+                    self._is_touched(name, record_id)
+            self._own, self._tokens, self._own_pairs, self._own_open = None, {}, {}, {}
 
     def _extend(self, xid: int) -> int:
         """A transaction's number in 64 bits: of the candidates the one near those that we have seen."""
@@ -249,12 +283,14 @@ class Assembler:
     def pairs(self, relation: Relation, codecs: Mapping[int, Codec]) -> None:
         """A table of pairs is described."""
         known = frozenset(column.name for column in relation.columns if column.in_identity)
-        wanted = {pairing.own for _, pairing in self.pairings[relation.oid]}
-        if not wanted <= known:
-            lacking = ", ".join(sorted(wanted - known))
+        found = [pairing for _, pairing in self.pairings[relation.oid]]
+        own = {pairing.own for pairing in found}
+        if not own <= known:
+            lacking = ", ".join(sorted(own - known))
             raise CursorExpiredError(f"the log no longer tells {lacking} of a row of {relation.name} that is gone")
+        wanted = own.union(*((pairing.other, pairing.primary) for pairing in found))
         skip = frozenset(column.name for column in relation.columns) - wanted
-        self._layouts[relation.oid] = pgoutput.layout(relation, codecs, tuple(sorted(wanted)), skip)
+        self._layouts[relation.oid] = pgoutput.layout(relation, codecs, tuple(sorted(own)), skip)
 
     def begin(self, position: int, fields: Mapping[str, Fields]) -> None:
         """Where the log begins, and the fields as they are: what has changed while nobody read the log is known from here on."""

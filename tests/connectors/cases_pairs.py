@@ -81,9 +81,14 @@ async def a_written_reference_moves_the_mark_and_removes_no_pair(bench: Bench) -
         assert result.record is not None
         assert result.record.values["team_id"] == int(red)
         assert await bench.paired(member) == {red: True, blue: False}
+        change = only(await log.changes())
+        assert (change.id, change.values["team_id"], change.token) == (member, int(red), back.token), (
+            "ours, by its token"
+        )
         none = update("l", member, {"team_id": None}, expect={"team_id": int(red)}, sequence=3)
         applied(await one(connector, none, name="members"))
         assert await bench.paired(member) == {red: False, blue: False}
+        assert (await log.changes())[-1].values["team_id"] is None
 
 
 @case("paired")

@@ -22,6 +22,7 @@ CODECS = build_codecs(
     {
         23: PgType(23, "int4", "pg_catalog", "b", 0, -1, 0, ",", "integer"),
         25: PgType(25, "text", "pg_catalog", "b", 0, -1, 0, ",", "text"),
+        16: PgType(16, "bool", "pg_catalog", "b", 0, -1, 0, ",", "boolean"),
     }
 )
 ME = {"installation": "acme", "account": "crm"}
@@ -116,7 +117,10 @@ def feed(into: Assembler, *messages: bytes) -> list[object]:
     for each in messages:
         if each[:1] == b"R":
             described = pgoutput.parse_relation(each)
-            hidden = into.tables[described.oid].skip if described.oid in into.tables else ()
+            if described.oid in into.pairings:
+                into.pairs(described, CODECS)
+                continue
+            hidden = into.tables[described.oid].skip
             fields = tuple((c.name, CODECS[c.type_oid].cast) for c in described.columns if c.name not in hidden)
             into.relation(described, CODECS, fields if into.alters(described) else None)
         else:
