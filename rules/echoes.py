@@ -33,16 +33,41 @@ def adopt(draft: Draft, place: Place, token: str, stored: Values) -> None:
         if flight.op == "create":
             _adopt_created(draft, sync, named[1], link, place, stored)
         elif flight.op == "update":
-            link.flight = None
-            landed(draft, sync, link)
-            settle_bases(draft, sync, link, flight, {**flight.values, **stored}, sure=True)
-            touch(draft, sync, named[1], link)
-            if has_lost(link):
-                draft.bereave(sync.name, named[1])
+            _adopt_update(draft, sync, named[1], link, flight, stored)
         return
     if link.unsure:
         _make_sure(draft, sync, named[1], link, named[3], place, stored)
     _remember_late(draft, sync, link, place)
+
+
+def _adopt_update(draft: Draft, sync: Sync, link_id: str, link: Link, flight: Flight, stored: Values) -> None:
+    link.flight = None
+    landed(draft, sync, link)
+    settle_bases(draft, sync, link, flight, {**flight.values, **stored}, sure=True)
+    touch(draft, sync, link_id, link)
+    if has_lost(link):
+        draft.bereave(sync.name, link_id)
+
+
+def heed(draft: Draft, place: Place, token: str | None, stored: Values) -> None:
+    """A record has changed: by a write of ours?"""
+    if token is None:
+        _recognise(draft, place, stored)
+    else:
+        adopt(draft, place, token, stored)
+
+
+def _recognise(draft: Draft, place: Place, stored: Values) -> None:
+    """A record of an account that leaves no tokens holds just what is being written there: that has been done, or need not be done any more."""
+    for sync, side in draft.uses(place[0], place[1]):
+        able, image = sync.sides[side].object.capabilities, draft.image(*place)
+        seat = None if image is None or able.tells_ours else image.seats.get(sync.name)
+        link = None if seat is None or seat.link is None else draft.link(sync.name, seat.link)
+        flight = None if link is None else link.flight
+        if seat is None or seat.link is None or link is None or flight is None:
+            continue
+        if flight.op == "update" and flight.side == side and flight.values.items() <= stored.items():
+            _adopt_update(draft, sync, seat.link, link, flight, stored)
 
 
 def _remember_late(draft: Draft, sync: Sync, link: Link, place: Place) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rules.catalog import Value
 from rules.deletion import delete, merge_records, vanish
 from rules.draft import Draft, Place
-from rules.echoes import adopt
+from rules.echoes import adopt, heed
 from rules.entry import judge
 from rules.events import Captured, Row
 from rules.links import look_after, touch
@@ -160,8 +160,7 @@ def store(
     if changed:
         note_codes(draft, place, image)
     draft.save_image(place, image)
-    if token is not None:
-        adopt(draft, place, token, values)
+    heed(draft, place, token, values)
     for sync, side in uses:
         seat = image.seats[sync.name]
         if seat.link is None:

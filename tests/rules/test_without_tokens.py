@@ -201,3 +201,18 @@ def test_a_stored_form_is_the_base_at_once_where_no_token_will_ever_make_it_sure
     world.settle()
     assert [one["full_name"] for one in world.right.records.values()] == ["Deal"]
     assert [one["name"] for one in world.left.records.values()] == [" Deal "]
+
+
+def test_an_edit_of_what_we_have_written_is_no_conflict_though_the_answer_has_not_come() -> None:
+    world = deals()
+    world.left.create(name="Ann")
+    world.start()
+    world.left.edit("1", name="Bob")
+    world.take("crm")
+    world.deliver()
+    world.inbox.clear()  # its answer is lost
+    world.right.edit("1", full_name="Rob")
+    world.settle()
+    world.clock(400)
+    world.clock()
+    assert world.right.records["1"]["full_name"] == world.left.records["1"]["name"] == "Rob"
