@@ -55,6 +55,7 @@ SYNCS = {
 }
 OURS = "SELECT email, phone, domain, notes FROM contacts LEFT JOIN companies ON companies.id = company_id ORDER BY 1"
 THEIRS = "SELECT mail, tel, website_domain, remarks FROM customers LEFT JOIN firms USING (firm_no) ORDER BY 1"
+IDS = {"crm": "SELECT id FROM contacts", "shop": "SELECT customer_no FROM customers"}
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +121,39 @@ def test_10000_deleted_records_come_back_each_once_with_their_associations_thoug
     assert (status["in_sync"], status["failing"], status["pending"]) == (MANY, 0, 0)
     assert engine.json("failures")["failures"] == []
     assert crm.value("SELECT count(*) FROM contacts") == MANY
+
+
+def test_the_same_10000_deleted_on_both_sides_come_back_by_replay_once_on_each_side(engine: Engine) -> None:
+    crm, shop = engine.databases["crm"], engine.databases["shop"]
+    engine.wait("contacts")
+    before = {"crm": values(engine, "crm", OURS), "shop": values(engine, "shop", THEIRS)}
+    assert len(before["crm"]) == len(before["shop"]) == MANY
+    ids = {account: {row[0] for row in values(engine, account, query)} for account, query in IDS.items()}
+    crm.run("DELETE FROM contacts")
+    shop.run("DELETE FROM customers")
+    engine.wait("contacts")
+    assert engine.status("contacts")["failing"] == 0, "nothing is left to be shown"
+    assert engine.json("restore", "contacts", "--into", "shop", "--dry-run")["count"] == 0, (
+        "the state has forgotten them"
+    )
+    found = engine.json("restore", "contacts", "--into", "shop", "--replay", "--dry-run")
+    assert found["count"] == MANY
+    assert {record["identifiers"]["crm.email"] for record in found["records"]} == {row[0] for row in before["crm"]}
+
+    kills = engine.log.read_text().count("killed by SIGKILL")
+    engine.run("restore", "contacts", "--into", "shop", "--replay")
+    for number, some in enumerate((500, 4000)):
+        until(lambda: shop.value("SELECT count(*) FROM customers") >= some, f"{some} are back")  # noqa: B023
+        kill_a_worker(engine, number)
+    engine.run("restore", "contacts", "--into", "shop", "--replay")  # however often it is asked
+    engine.wait("contacts")
+    assert engine.log.read_text().count("killed by SIGKILL") == kills + 2
+    assert values(engine, "crm", OURS) == before["crm"]
+    assert values(engine, "shop", THEIRS) == before["shop"]
+    for account, query in IDS.items():
+        assert not ids[account] & {row[0] for row in values(engine, account, query)}, "under new ids"
+    status = engine.status("contacts")
+    assert (status["in_sync"], status["failing"], status["pending"]) == (MANY, 0, 0)
+    records = engine.records("contacts")
+    assert len(records) == MANY
+    assert all(row["crm"]["fields"]["email"] == row["shop"]["fields"]["mail"] for row in records)
