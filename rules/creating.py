@@ -133,7 +133,7 @@ def _send_create(draft: Draft, sync: Sync, link_id: str, link: Link, write: Writ
     if send(draft, sync, link_id, link, write):
         account = sync.sides[write.side].account
         changes = [FieldChange(account, field, None, value, "create") for field, value in write.values.items()]
-        draft.note(sync.name, link_id, "create", changes)
+        draft.note(sync.name, link_id, "create", changes, link.flight.token if link.flight else "")
 
 
 def restore(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:

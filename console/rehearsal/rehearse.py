@@ -24,6 +24,7 @@ from rules.events import (
     Captured,
     Commands,
     Event,
+    Marked,
     Order,
     ReadDone,
     ReadRecords,
@@ -130,7 +131,7 @@ class Rehearsal:
                     case ReadRecords():
                         await self._read_records(order)
                     case SetMark():
-                        pass
+                        self._inbox.append(Marked(order.account, order.mark))  # there is no log that could be behind
                     case _:
                         assert_never(order)
 

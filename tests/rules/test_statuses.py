@@ -245,7 +245,10 @@ def test_the_history_tells_of_each_decision_what_why_and_with_which_values() -> 
     world.settle()
     world.lose_log("crm")
     world.settle()
-    told = [(row.action, row.key, row.note) for row in world.history]
+    told = [(row.action, row.key, row.note if row.action != "create" else "") for row in world.history]
+    assert [row.note for row in world.history if row.action == "create"] == [
+        one.token for one in world.right.writes if one.op == "create"
+    ]
     assert told == [
         ("linked", "crm:2", "crm:2 with shop:1, by email b@x.io"),
         ("create", "crm:1", ""),
