@@ -137,7 +137,8 @@ def retry_letters_command(settings: Settings, letters: tuple[str, ...]) -> None:
     for letter in found:
         if letter.sync is None or letter.key is None:
             raise WrongUseError(
-                f"{letter.id} is a message that cannot be read, not a command: there is nothing to try again.",
+                f"{letter.id} is no command about a record of a sync, but a message that cannot be read or held:"
+                " there is nothing to try again.",
                 "What it may have told has been read again from the account. `tandem dead-letters discard` hides it.",
             )
         must_run(service, letter.sync)

@@ -213,5 +213,5 @@ def test_typing_mistakes_are_answered(folder: Path) -> None:
     assert "is the beginning of 2 ids" in refused(tandem(folder, "dead-letters", "show", "crm~shop/1"), 2)
     assert "There is no dead letter x" in refused(tandem(folder, "dead-letters", "show", "x"), 2)
     assert "Did you mean duplicate?" in refused(tandem(folder, "dead-letters", "list", "--category", "duplicat"), 2)
-    assert "cannot be read" in refused(tandem(folder, "dead-letters", "retry", "t/0/7"), 2)
+    assert "nothing to try again" in refused(tandem(folder, "dead-letters", "retry", "t/0/7"), 2)
     assert "Missing argument 'ID...'" in refused(tandem(folder, "dead-letters", "retry"), 2)
