@@ -73,7 +73,7 @@ def test_both_stamps_move_but_one_sides_content(stage: Stage) -> None:
     assert stage.writes(mark, "contacts", "customers") == [
         Write("shop", "customers", "update", str(theirs), {"tel": "2"})
     ]
-    assert not stage.conflicts("contacts", f"crm:{ours}")
+    assert not stage.lost("contacts", f"crm:{ours}", "phone")
 
 
 def test_different_fields_at_once(stage: Stage) -> None:
@@ -110,8 +110,11 @@ def test_same_field_at_once(stage: Stage) -> None:
         seen = stage.see("contacts")
         assert (stage.crm.value(PHONE, ours), stage.shop.value(TEL, theirs)) == (mine, mine)
         assert seen.stands("crm", ours) == ("in_sync", None)
-    lost = [change["lost"] for change in stage.conflicts("contacts", f"crm:{ours}")]
-    assert lost == ["shop-0", "shop-1"], "the losing values are kept in the history"
+    # What lost is kept, with what both sides' edits were.
+    lost = stage.lost("contacts", f"crm:{ours}", "phone")
+    assert [(one["value"], one["event"].split("@")[0], one["lost_event"].split("@")[0]) for one in lost] == [
+        (value, f"log crm:{ours}", f"log shop:{theirs}") for value in ("shop-1", "shop-0")
+    ]
 
 
 def test_default_sides_value_cleared(stage: Stage) -> None:
