@@ -210,7 +210,8 @@ def _traits(one: Object, field: Field) -> str:
     found = ["key"] if field.name in one.key else []
     for word, holds in (("required", field.required), ("read-only", field.read_only), ("unique", field.unique)):
         found += [word] if holds else []
-    found += [f"→ {field.references}"] if field.references else []
+    by = f".{field.references_field}" if field.references_field else ""
+    found += [f"→ {field.references}{by}"] if field.references else []
     return ", ".join(found)
 
 

@@ -16,7 +16,7 @@ from psycopg.rows import tuple_row
 from console.kinds import CRM, CRM_DATA, DESK, DESK_DATA, DESK_OBJECTS, SYNCS
 from deploy.postgres import EmbeddedPostgres
 from tests.end_to_end.conftest import engines_in
-from tests.end_to_end.engine import Database, Engine
+from tests.end_to_end.engine import Database, Engine, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -301,3 +301,18 @@ def test_what_has_no_identifiers_is_not_doubled_by_a_sync_added_again_nor_by_a_l
     # The pairs are those of before, not twins that happen to look alike.
     office.crm.run("UPDATE deals SET amount = id WHERE title = 'Order Moser 1'")
     office.agreed()
+
+
+def test_a_dropped_table_fails_its_own_records_and_no_others(office: Office) -> None:
+    crm, desk = office.crm, office.desk
+    desk.run("ALTER TABLE memo_people DROP CONSTRAINT memo_people_memo_no_fkey")
+    desk.run("ALTER TABLE memo_organisations DROP CONSTRAINT memo_organisations_memo_no_fkey")
+    rows = crm.value("SELECT count(*) FROM notes")
+    desk.run("DROP TABLE memos")
+    until(lambda: office.engine.status("notes")["failing"] == rows, "the notes show what has happened")
+    assert {row["category"] for row in office.engine.records("notes")} == {"schema"}
+    crm.run("UPDATE notes SET body = body || '.' WHERE id = 1")
+    crm.run("UPDATE deals SET title = 'Windmills' WHERE title = 'Windmill'")
+    desk.run("UPDATE cases SET subject = 'Hammer is sharp' WHERE case_no = 1")
+    office.agreed_but("notes")
+    assert all(row["pending"] == 0 for row in office.engine.json("status")["syncs"])
