@@ -482,3 +482,66 @@ def test_a_deleted_holder_of_a_code_is_not_referred_to_and_its_successor_is() ->
     office.firms.create(name="Acme", code="A-1")
     office.world.settle()
     assert [one["company_id"] for one in office.people.records.values()] == [int(acme)]
+
+
+@pytest.mark.parametrize("target", ["crm", "shop"])
+def test_a_one_way_reference_by_a_code_is_written_in_its_direction_only(target: str) -> None:
+    office = Coded()
+    office.world.document["syncs"]["people"]["mapping"][1]["direction"] = f"to {target}"
+    acme, _ = coded_pair(office, "Acme", "A-1")
+    bolt, _ = coded_pair(office, "Bolt", "B-1")
+    office.people.create(email="1@x.io", company_id=int(acme))
+    office.staff.create(mail="1@x.io", firm_code="A-1")
+    office.world.start()
+    office.people.edit("1", company_id=int(bolt))
+    office.world.settle()
+    assert office.person()["firm_code"] == ("B-1" if target == "shop" else "A-1")
+    office.people.edit("1", company_id=int(acme))
+    office.staff.edit(next(iter(office.staff.records)), firm_code="B-1")
+    office.world.settle()
+    assert office.people.records["1"]["company_id"] == (int(bolt) if target == "crm" else int(acme))
+    assert office.person()["firm_code"] == ("A-1" if target == "shop" else "B-1")
+
+
+def test_both_sides_may_refer_by_codes_of_their_own() -> None:
+    office = Coded()
+    office.companies.object = Object("companies", (*COMPANIES.fields, text("code")), ("id",))
+    office.people.object = changed(
+        PEOPLE, company_id={"type": FieldType(Kind.TEXT), "references": "companies", "references_field": "code"}
+    )
+    office.companies.create(name="Acme", code="eins")
+    office.firms.create(name="Acme", code="A-1")
+    office.people.create(email="1@x.io", company_id="eins")
+    office.staff.create(mail="2@x.io", firm_code="A-1")
+    office.world.start()
+    assert office.person()["firm_code"] == "A-1"
+    assert {one["email"]: one["company_id"] for one in office.people.records.values()}["2@x.io"] == "eins"
+    office.companies.edit("1", code="uno")  # nothing cascades: the shop's references lead there still
+    office.world.settle()
+    assert {one["company_id"] for one in office.people.records.values()} <= {"eins", "uno"}
+    assert {one["firm_code"] for one in office.staff.records.values()} == {"A-1"}
+
+
+def test_a_code_is_compared_as_text_whatever_the_types_of_its_fields() -> None:
+    office = Coded()
+    office.firms.object = Object("firms", (*FIRMS.fields, whole("code")), ("id",))
+    acme, firm = office.companies.create(name="Acme"), office.firms.create(name="Acme", code=17)
+    office.people.create(email="1@x.io", company_id=int(acme))
+    office.staff.create(mail="2@x.io", firm_code="17")
+    office.world.start()
+    assert office.person()["firm_code"] == "17"
+    assert [one["company_id"] for one in office.people.records.values()] == [int(acme)] * 2
+    assert firm in office.firms.records
+
+
+def test_many_that_refer_by_one_code_follow_it_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules.work, "SLICE", 3)
+    monkeypatch.setattr("rules.aftermath.SLICE", 3)
+    office = Coded()
+    acme, firm = coded_pair(office, "Acme", "A-1")
+    for number in range(11):
+        office.people.create(email=f"{number}@x.io", company_id=int(acme))
+    office.world.start()
+    office.firms.edit(firm, code="A-2")
+    office.world.settle()
+    assert {one["firm_code"] for one in office.staff.records.values()} == {"A-2"}
