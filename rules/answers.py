@@ -88,7 +88,8 @@ def _answer(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results
             _exists(draft, sync, answer, link, event)
         case "conflict":
             _take_image(draft, event, answer)
-            _conflict(draft, sync, answer, link)
+            if link.flight is not None:  # else the record holds what was to be written
+                _conflict(draft, sync, answer, link)
         case "deferred" | "retry":
             _wait(draft, sync, answer, link, event)
         case "missing":
@@ -272,13 +273,15 @@ def _refuse(link: Link, flight: Flight, refusal: Refusal) -> None:
 def _wait(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results) -> None:
     """Nothing was written now: it waits for the account, under the number that it had.
 
-    Unless the app itself put it off it keeps its name and content: it may have been done before, by one who ended before he could say so.
+    It may have been done before, by one who ended before he could say so. A create keeps its name and content; an update is merged anew, and the log may
+    tell of the earlier one.
     """
     flight = link.flight
     assert flight is not None
-    if flight.op == "delete" or (flight.op == "update" and answer.outcome == "retry"):
+    if flight.op != "create":
         end_flight(draft, sync, link)
         link.number = flight.number
+        link.put_off = flight if flight.op == "update" else None
     link.waits = event.account
     landed(draft, sync, link)
     what = "is unavailable" if answer.outcome == "deferred" else "could not take it yet"

@@ -35,7 +35,9 @@ def adopt(draft: Draft, place: Place, token: str, stored: Values) -> None:
         elif flight.op == "update":
             _adopt_update(draft, sync, named[1], link, flight, stored)
         return
-    if link.unsure:
+    if link.put_off is not None and link.put_off.token == token:
+        _adopt_put_off(draft, sync, named[1], link, link.put_off, stored)
+    elif link.unsure:
         _make_sure(draft, sync, named[1], link, named[3], place, stored)
     _remember_late(draft, sync, link, place)
 
@@ -47,6 +49,12 @@ def _adopt_update(draft: Draft, sync: Sync, link_id: str, link: Link, flight: Fl
     touch(draft, sync, link_id, link)
     if has_lost(link):
         draft.bereave(sync.name, link_id)
+
+
+def _adopt_put_off(draft: Draft, sync: Sync, link_id: str, link: Link, flight: Flight, stored: Values) -> None:
+    """An update that was put off had been done: what both sides held then is their base."""
+    settle_bases(draft, sync, link, flight, {**flight.values, **stored}, sure=True)
+    touch(draft, sync, link_id, link)
 
 
 def heed(draft: Draft, place: Place, token: str | None, stored: Values) -> None:
@@ -220,6 +228,7 @@ def settle_bases(draft: Draft, sync: Sync, link: Link, flight: Flight, stored: V
     therefore not sure until the log has told; `sure`: it has.
     """
     side, own = flight.side, sync.sides[flight.side]
+    link.put_off = None
     for mapping in sync.mappings:
         source_field, field = mapping.fields[1 - side], mapping.fields[side]
         if field in flight.values and source_field in flight.sources:

@@ -137,6 +137,7 @@ class Link(msgspec.Struct, array_like=True):
     owed: dict[
         str, tuple[str, str]
     ] = {}  # mapping -> old ids of the pair that was referred to: it comes back under others
+    put_off: Flight | None = None  # an update that was deferred: the log may tell that it had been done before
 
 
 class ReadState(msgspec.Struct, array_like=True):

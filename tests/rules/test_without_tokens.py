@@ -216,3 +216,17 @@ def test_an_edit_of_what_we_have_written_is_no_conflict_though_the_answer_has_no
     world.clock(400)
     world.clock()
     assert world.right.records["1"]["full_name"] == world.left.records["1"]["name"] == "Rob"
+
+
+def test_a_conflict_with_a_record_that_holds_what_was_to_be_written_is_none() -> None:
+    world = deals()
+    world.left.create(name="Ann")
+    world.start()
+    world.left.edit("1", name="Bob")
+    world.take("crm")
+    world.right.edit("1", full_name="Bob")
+    world.deliver()  # before the log tells
+    world.think_all()
+    assert world.stands("crm", "1") == ("in_sync", None)
+    world.settle()
+    assert world.right.records["1"]["full_name"] == world.left.records["1"]["name"] == "Bob"
