@@ -464,11 +464,27 @@ def test_a_sync_that_refers_by_a_code_may_be_added_to_one_that_runs() -> None:
     people = office.world.document["syncs"].pop("people")
     acme, _ = coded_pair(office, "Acme", "A-1")
     office.people.create(email="1@x.io", company_id=int(acme))
+    office.staff.create(mail="2@x.io", firm_code="A-1")
     office.world.start()
     office.world.document["syncs"]["people"] = people
     office.world.apply()
     office.world.settle()
     assert office.person()["firm_code"] == "A-1"
+    assert [one["company_id"] for one in office.people.records.values()] == [int(acme)] * 2
+
+
+def test_a_holder_of_a_code_that_comes_back_is_referred_to_again() -> None:
+    office = Coded()
+    acme, firm = coded_pair(office, "Acme", "A-1")
+    office.world.start()
+    office.firms.delete(firm)
+    office.world.settle()
+    office.staff.create(mail="1@x.io", firm_code="A-1")
+    office.world.settle()
+    assert [one["company_id"] for one in office.people.records.values()] == [None]
+    office.firms.revive(firm, name="Acme", code="A-1")
+    office.world.settle()
+    assert [one["company_id"] for one in office.people.records.values()] == [int(acme)]
 
 
 def test_a_deleted_holder_of_a_code_is_not_referred_to_and_its_successor_is() -> None:
