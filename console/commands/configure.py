@@ -108,7 +108,7 @@ async def doublings(
             async with rehearsed(installation, running, proposal, [name], tell) as reports:
                 (summary, _) = reports[0].summary(0)
         created = summary["created"]
-        if all(created.values()):
+        if all(created.values()) and not summary["matched"]:
             parts = " and ".join(f"{records_in_words(count)} in {account}" for account, count in created.items())
             yield (
                 f"{name} has no identifiers, and nothing remembers which records of the two sides are the same:"

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
+import msgspec
 from rich.text import Text
 
+from console.applying import Proposal
 from console.commands.configure import show_proposal
 from console.context import Settings, TandemCommand, pass_settings
 from console.output import Output, number, plain
@@ -49,7 +51,7 @@ async def _preview(settings: Settings, sync: str | None, samples: int) -> None:
             found = [(report, *report.summary(samples)) for report in reports]
             if settings.json:
                 summaries = [summary for _, summary, _ in found]
-                output.documents(_opening(summaries), _records(reports), "]}")
+                output.documents(_opening(proposal, summaries), _records(reports), "]}")
                 return
             tell(None)
             show_proposal(output, None, proposal)
@@ -60,10 +62,10 @@ async def _preview(settings: Settings, sync: str | None, samples: int) -> None:
     output.say("\nNothing was written. `tandem apply` makes it so.", style="bright_black")
 
 
-def _opening(summaries: list[Json]) -> str:
-    import json
-
-    return f'{{"syncs":{json.dumps(summaries, ensure_ascii=False)},"records":['
+def _opening(proposal: Proposal, summaries: list[Json]) -> str:
+    """The document up to its records, which may be many."""
+    head = {"changes": [str(change) for change in proposal.changes], "syncs": summaries}
+    return msgspec.json.encode(head).decode()[:-1] + ',"records":['
 
 
 def _records(reports: list[Report]) -> Iterator[Json]:

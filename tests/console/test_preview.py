@@ -218,6 +218,9 @@ def first(engine: Engine) -> dict[str, Any]:
 
 
 def test_a_preview_counts_what_a_first_sync_would_do(first: dict[str, Any]) -> None:
+    assert [change for change in first["changes"] if "deals" in change] == [
+        "+ sync deals: crm:deals ↔ shop:orders, deal, both"
+    ]
     counts = {summary["sync"]: summary for summary in first["syncs"]}
     assert all(summary["first"] for summary in counts.values())
     assert counts["companies"]["matched"] == 2
