@@ -76,7 +76,9 @@ class Machine(App):
         self.met: set[str] = set()  # ids that a create for another has met: they were linked to that one's record
         self.given_up: set[str] = set()  # ids whose records have others now
         self.wrong: list[str] = []  # creates that should not have been
-        self.outcomes: list[Answer] = []  # of the last batch, for the counts
+        # Creates that were refused. One that a zombie sends again may be taken now, beside what was created in its place: a gap that the ledger leaves
+        # open (docs/explanation/simulation.md).
+        self.refused: set[str] = set()
 
     def place(self, record_id: str) -> Place:
         """The reference of a record."""
@@ -100,7 +102,8 @@ class Machine(App):
     def write(self, command: Command, *, behind: bool = False) -> Answer:
         """Does a command. `behind`: another owner has dealt with its message, so that it is only looked up."""
         answer = self._write(command, behind=behind)
-        self.outcomes.append(answer)
+        if answer.outcome == "rejected":
+            self.refused.add(command.token)
         if answer.outcome == "exists" and answer.id is not None:
             self.met.add(answer.id)
         return answer
@@ -153,6 +156,8 @@ class Machine(App):
             value = command.values.get(field)
             if value is not None and str(value) not in machine.records:
                 return "association", f"{field} points at {value}, which is not there", field, str(value)
+            if value is not None and machine is self and str(value) == command.id:
+                return "association", f"{field} points at the record itself", field, str(value)
         return None
 
     def _note(self, command: Command, answer: Answer, before: Values) -> None:
@@ -182,6 +187,7 @@ class Machine(App):
             return
         for earlier, made in self.made_for.items():
             there = earlier in self.records and earlier not in self.reused | self.met
+            there = there and not {made.token, command.token} & self.refused
             if made.pair == command.pair and there and earlier != record_id:
                 self.wrong.append(f"{self.account}:{record_id} is {self.account}:{earlier} again, by {command.token}")
         for app in self.opposite:

@@ -147,7 +147,6 @@ class Delivery:
                 if fate in ("the app is busy", "the app does not say that it did nothing"):
                     outcome = "retry" if fate == "the app is busy" else "unknown"
                     answer = Answer(command.sync, command.link, command.sequence, outcome, command.id)
-                    machine.outcomes.append(answer)
                 else:
                     answer = machine.write(command, behind=behind)
                 if fate == "the app does not say what it did":

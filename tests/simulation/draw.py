@@ -94,9 +94,9 @@ class Draw:
             customers.unique = ("tel",)
         if self._maybe(0.3):
             customers.strict = ("full_name",)
-        if self._maybe(0.25):
+        if self._maybe(0.5):
             customers.refers["chief"] = customers
-        if "leads" in machines and self._maybe(0.4):
+        if "leads" in machines and self._maybe(0.5):
             machines["leads"].refers["customer"] = customers
 
     def _hub(self) -> Setting:
@@ -168,7 +168,7 @@ class Draw:
             mapping.append({"crm": "grade", "shop": "rank", "values": {"low": "1", "high": "2"}})
         if self._maybe(0.2):
             mapping.append({"shop": "memo", "value": "made by a sync"})
-        if self._maybe(0.25):
+        if self._maybe(0.35):
             mapping.append({"crm": "boss", "shop": "chief", "association": "people"})
         config = {"between": {"crm": "contacts", "shop": "customers"}, "kind": kind, "mapping": mapping}
         config |= self._policy()

@@ -139,6 +139,14 @@ class Facts:
                     found.add((f"{entry['identifier']}", value))
         return found
 
+    def steady(self, place: Place) -> bool:
+        """Whether its identifiers have been the same since the last rest, or since it was made."""
+        kept = [
+            [normal(entry["identifier"], held.get(entry[place[0]])) for entry in self.identifiers]
+            for held in self.history(place)
+        ]
+        return all(one == kept[0] for one in kept)
+
     def alike(self, place: Place) -> set[Place]:
         """All other records of both sides that could be taken for it, or for its counterpart: they have had one of its identifiers since the last
         rest, or an account remembers them as its pair."""

@@ -13,17 +13,20 @@ from tests.simulation.reference_values import Outcome, predict
 FIELDS_OPEN, FIELDS_FORETOLD = "reference: fields left open", "reference: fields foretold"
 # A record that fails for another reason is refused as a whole: nothing can be said of its fields.
 FIELDWISE = (None, "invalid_value")
+STEADY = ("duplicate", "filter", "no_identifier", "direction", "missing_required")  # of a record without a counterpart
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What was asked of the sync since the last rest, besides what happened in the apps.
 
-    `restored`: accounts into which somebody has asked for what was deleted. `read`: it has read both sides in full, in place of their logs.
+    `restored`: accounts into which somebody has asked for what was deleted; `restored_once`: at any time.
+    `read`: it has read both sides in full, in place of their logs.
     `alone`: no other sync pairs the same two objects, so that nothing is known but by this one. `bent`: its policy was edited once.
     """
 
     restored: frozenset[str]
+    restored_once: bool
     read: bool
     alone: bool
     bent: bool
@@ -34,6 +37,7 @@ class Judgement:
 
     def __init__(self, facts: Facts, counts: Counts, asked: Asked) -> None:
         self.facts, self.counts, self.config = facts, counts, facts.config
+        self.restored_once = asked.restored_once
         self.restored, self.read, self.alone, self.bent = asked.restored, asked.read, asked.alone, asked.bent
 
     def says(self, holds: bool, place: Place, must: str) -> None:
@@ -117,7 +121,7 @@ class Judgement:
             or not all(map(self.facts.untouched, near))
         ):
             return False
-        if then.category not in ("duplicate", "filter", "no_identifier", "direction") or self._has_own_rules(place):
+        if then.category not in STEADY or self._has_own_rules(place):
             return False
         now = self.facts.now.rows.get(place)
         stays = now is not None and (now.status, now.category) == (then.status, then.category)
@@ -127,4 +131,5 @@ class Judgement:
     def _has_own_rules(self, place: Place) -> bool:
         """Whether the other app refuses what the semantics do not know of."""
         other = self.facts.machines[next(one for one in self.facts.accounts if one != place[0])]
-        return bool(other.unique or other.refers)
+        refers = any("association" in entry for entry in self.config["mapping"])
+        return bool(other.unique or other.refers or refers)

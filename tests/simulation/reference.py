@@ -85,6 +85,7 @@ class Reference:
         ]
         return Asked(
             frozenset(account for at, _, account in self.world.restores if at >= self._told),
+            bool(self.world.restores),
             any(at >= self._told for at, sync in self.world.reads if sync == name),
             twins == [name],
             name in self.world.bent,

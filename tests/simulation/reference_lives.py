@@ -184,6 +184,8 @@ def enters(judgement: Judgement, place: Place, pair: Pair | None) -> bool:
     was_out = then is not None and then.status == "excluded" and facts.lives_on(place)
     if pair is not None or not (facts.born(place) or was_out) or not judgement.alone:
         return False
+    if judgement.restored_once and any(deed.by for _, deed in facts.deeds[place]):
+        return False  # what another sync has restored goes on in the links that it had
     values, verdicts = facts.values(place), facts.verdicts(place)
     if values is None or len(verdicts) != 1:
         return False
@@ -199,31 +201,68 @@ def enters(judgement: Judgement, place: Place, pair: Pair | None) -> bool:
 
 
 def _entered(judgement: Judgement, place: Place, values: Values) -> bool:
-    alike = judgement.facts.alike(place)
+    """A record that enters: what it finds on the other side, and on its own, decides."""
+    facts, alike = judgement.facts, judgement.facts.alike(place)
     if not alike:
         return _created(judgement, place, values)
-    if len(judgement.facts.identifiers) != 1 or len(judgement.facts.keys(place)) != 1:
-        return False
-    if any(len(judgement.facts.keys(one)) != 1 for one in alike):
+    if not all(facts.steady(one) for one in (place, *alike)):
         return False
     own = [one for one in alike if one[0] == place[0]]
     others = [one for one in alike if one[0] != place[0]]
-    if len(own) == 1 and len(others) == 1 and judgement.facts.then.pairs.get(own[0]) == others[0]:
-        return _claims_what_is_taken(judgement, place, own[0], others[0])
+    if others and all(_is_taken(judgement, one) for one in others):
+        return _claims_what_is_taken(judgement, place)
     if not own and len(others) == 1:
         return _answers(judgement, place, others[0])
+    if own and not others:
+        return _is_twin(judgement, place, own)
     return False
 
 
-def _claims_what_is_taken(judgement: Judgement, place: Place, rival: Place, counterpart: Place) -> bool:
-    """A record whose only candidate is linked to another record of its own side is failing duplicate, and overwrites nothing."""
-    facts = judgement.facts
-    if not facts.lives_on(rival) or not facts.lives_on(counterpart):
-        return False
-    row = facts.now.rows[place]
-    judgement.says((row.status, row.category) == ("failing", "duplicate"), place, f"must be a duplicate of {rival}")
-    judgement.says(not facts.made_for(place), place, "must not be created")
+def _is_taken(judgement: Judgement, place: Place) -> bool:
+    """Whether it has been linked all the time."""
+    partner = judgement.facts.then.pairs.get(place)
+    return partner is not None and judgement.facts.lives_on(place) and judgement.facts.lives_on(partner)
+
+
+def _claims_what_is_taken(judgement: Judgement, place: Place) -> bool:
+    """A record whose only candidates are linked to other records of its own side is failing duplicate, and overwrites nothing."""
+    row = judgement.facts.now.rows[place]
+    judgement.says((row.status, row.category) == ("failing", "duplicate"), place, "must be a duplicate")
+    judgement.says(not judgement.facts.made_for(place), place, "must not be created")
     return True
+
+
+def _is_twin(judgement: Judgement, place: Place, own: list[Place]) -> bool:
+    """Twins on one side with no counterpart: one of them is created, the others are duplicates of it. Which one, timing decides."""
+    facts = judgement.facts
+    group = [place, *own]
+    if not all(facts.born(one) and facts.verdicts(one) == {None} and facts.alike(one) < set(group) for one in group):
+        return False
+    if len({frozenset(facts.keys(one)) for one in group}) != 1 or not all(_fits(judgement, one) for one in group):
+        return False
+    made = [one for each in group for one in facts.made_for(each)]
+    if any(deed.by != facts.name for one in made for _, deed in facts.deeds[one]):
+        return False
+    judgement.says(len(made) <= 1, place, f"and its twins must be created once, and were as {made}")
+    linked = [one for one in group if one in facts.now.pairs]
+    judgement.says(len(linked) == 1, place, f"or one of its twins must have a counterpart: {linked}")
+    row = facts.now.rows[place]
+    is_duplicate = (row.status, row.category) == ("failing", "duplicate")
+    judgement.says(place in linked or is_duplicate, place, "must be a duplicate of its twin")
+    return True
+
+
+def _fits(judgement: Judgement, place: Place) -> bool:
+    """Whether a record can be created from it, whatever it has held."""
+    facts = judgement.facts
+    other = facts.machines[next(one for one in facts.accounts if one != place[0])]
+    if other.unique or other.refers or not other.object.capabilities.tokens:
+        return False
+    return all(
+        facts.lacks(place, held) is None
+        and all(_can_cross(judgement, entry, place, held) for entry in judgement.config["mapping"])
+        for held in facts.history(place)
+    )
 
 
 def _answers(judgement: Judgement, place: Place, other: Place) -> bool:
