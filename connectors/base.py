@@ -138,6 +138,7 @@ class Op(StrEnum):
 class Change(msgspec.Struct, frozen=True):
     """A change out of the log. `values` lacks the fields that the log reports as unchanged (TOAST): they are not null, they are as before.
 
+    `committed_at` is 0 where the record was read because of the log, and not found in it: then its place in the log says nothing.
     `old_id` is set where the change gave the record another id. `token` is that of our own command where the change was made by it.
     """
 

@@ -44,16 +44,14 @@ class Said(msgspec.Struct, frozen=True):
 
 
 class Touched(msgspec.Struct, frozen=True):
-    """Records whose pairs have changed: what they are now is to be read. None: all of the object's.
+    """Records whose pairs have changed: what they are now is to be read. `ids` None: all of the object's.
 
-    `ids`: with the time of the commit. `writers`: the transactions that the read must see, or it would tell of before. `before`: the cursor that
-    batches may carry ahead of the last.
+    `writers`: the transactions that the read must see, or it would tell of before. `before`: the cursor that batches may carry ahead of the last.
     """
 
     object: str
-    ids: dict[str, float] | None
+    ids: tuple[str, ...] | None
     writers: frozenset[int]
-    committed_at: float
     before: str
     cursor: str
 
@@ -98,7 +96,7 @@ class Assembler:
             for pairing in table.pairings:
                 self.pairings.setdefault(pairing.oid, []).append((table.object, pairing))
         self._layouts: dict[int, Layout] = {}
-        self._touched: dict[str, dict[str, float]] = {}
+        self._touched: dict[str, dict[str, None]] = {}
         self._fresh: dict[str, set[str]] = {}
         self._writers: dict[str, set[int]] = {}  # of both
         self.count = 0  # rows that wait in the groups
@@ -135,9 +133,7 @@ class Assembler:
                     self._release_own()
                     self._flush()
                     position = format_lsn(self.told)
-                    self._ready.append(
-                        Touched(name, None, frozenset((self._xid,)), self._committed_at, position, position)
-                    )
+                    self._ready.append(Touched(name, None, frozenset((self._xid,)), position, position))
                 if oid in self._followed:
                     self._release_own()
                     self._flush()
@@ -197,7 +193,7 @@ class Assembler:
                     self._note_own((name, record_id), pairing, row, version)
 
     def _is_touched(self, name: str, record_id: str) -> None:
-        self._touched.setdefault(name, {})[record_id] = self._committed_at
+        self._touched.setdefault(name, {})[record_id] = None
         self._writers.setdefault(name, set()).add(self._xid)
         self.count += 1
 
@@ -340,7 +336,7 @@ class Assembler:
             if index == last:
                 self.told = self.end
             writers = frozenset(self._writers.get(name, ()))
-            self._ready.append(Touched(name, ids, writers, max(ids.values()), before, format_lsn(self.told)))
+            self._ready.append(Touched(name, tuple(ids), writers, before, format_lsn(self.told)))
         if self._own is None:
             self._touched, self._writers = {}, {}
 

@@ -108,15 +108,15 @@ async def _reread(touched: Touched, lookup: Lookup) -> AsyncGenerator[Captured, 
     """What the touched records are now, as changes; the last carries the cursor."""
     async for records in _seen(touched.object, touched.ids, touched.writers, lookup):
         for at in range(0, len(records), BATCH):
-            changes = tuple(_change(one, touched) for one in records[at : at + BATCH])
+            changes = tuple(map(_change, records[at : at + BATCH]))
             yield Batch(touched.object, changes, touched.before)
     yield Heartbeat(touched.cursor, time.time())
 
 
-def _change(record: Record, touched: Touched) -> Change:
-    committed_at = touched.committed_at if touched.ids is None else touched.ids[record.id]
+def _change(record: Record) -> Change:
+    """What was read stands at no place in the log, and says nothing of how far that has been told: it has no time of a commit."""
     op = Op.UPSERT if record.into is None else Op.MERGE
-    return Change(op, record.id, record.values, record.version, committed_at, None, record.into)
+    return Change(op, record.id, record.values, record.version, 0.0, None, record.into)
 
 
 async def _filled(event: Unfilled, lookup: Lookup) -> Batch:

@@ -333,6 +333,8 @@ class PostgresConnector:
     ) -> AsyncGenerator[tuple[list[Record], Version], None]:
         """Records of these ids, or all page by page, each time with what the read could see."""
         shape = await self._shape(object)
+        if not shape.table.is_there:
+            raise RetriableError(f"{object} has just been dropped", retry_after=0.0)
         if ids is not None:
             async with self._control.session(f"reading {object}") as connection, self._current(object):
                 yield await read.read_as_of(connection, shape, await self._ledger_of(connection), ids)

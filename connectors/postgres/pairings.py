@@ -197,6 +197,14 @@ class _Pairs:
             raise _MisfitError(
                 f"{self.native} may not be read: GRANT USAGE ON SCHEMA {quote(self.there['schema'])} TO {role}; GRANT SELECT ON {sql} TO {role};"
             )
+        if self.there["persistence"] == "u":
+            raise _MisfitError(
+                f"{self.native} is unlogged, so its changes cannot be seen: ALTER TABLE {sql} SET LOGGED;"
+            )
+        if self.there["hidden_rows"]:
+            raise _MisfitError(
+                f"row security hides rows of {self.native} from this role, while the log shows all: ALTER ROLE {role} BYPASSRLS;"
+            )
         if own not in self.facts.logged(self.oid):
             raise _MisfitError(
                 f"of a pair that is gone from {self.native} the log does not tell whose it was: ALTER TABLE {sql} REPLICA IDENTITY FULL;"

@@ -460,9 +460,9 @@ FAULTS: dict[str, tuple[str, Plant]] = {
         "a_written_reference_moves_the_mark_and_removes_no_pair",
         write_fault(lambda each: evolve(each, values=_without_team(each.values))),
     ),
-    "tells of a pair before its record": (
+    "loses the token of a record with a pair": (
         "a_record_is_created_with_its_pair_under_its_token",
-        change_fault(lambda change: change if change.token is None else None),
+        change_fault(lambda change: evolve(change, token=None)),
     ),
     "does not compare pairs": (
         "a_pair_that_was_changed_meanwhile_is_not_written_over",

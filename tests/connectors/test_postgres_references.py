@@ -138,6 +138,10 @@ MISFITS: dict[str, tuple[tuple[str, ...], str, dict[str, str], str]] = {
         ("ALTER TABLE contact_firm DROP CONSTRAINT contact_firm_firm_id_fkey",), "firm", {**PAIRS, "other": "firm_id"},
         "contacts: no foreign key tells what public.contact_firm.firm_id refers to | name the object as `object` of its firm",
     ),
+    "a log that does not tell of pairs": (
+        ("ALTER TABLE contact_firm SET UNLOGGED",), "firm", PAIRS,
+        'contacts: public.contact_firm is unlogged, so its changes cannot be seen | ALTER TABLE "public"."contact_firm" SET LOGGED;',
+    ),
     "a log that does not tell whose pair is gone": (
         ("ALTER TABLE contact_firm DROP CONSTRAINT contact_firm_pkey", "ALTER TABLE contact_firm ADD id serial PRIMARY KEY"), "firm", PAIRS,
         'contacts: of a pair that is gone from public.contact_firm the log does not tell whose it was | ALTER TABLE "public"."contact_firm" REPLICA IDENTITY FULL;',
