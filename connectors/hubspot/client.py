@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -26,6 +27,10 @@ from connectors.hubspot.limits import Limiter, Use
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.hubspot.standard import API
 from connectors.hubspot.values import millis_of
+
+# Every call at level info would drown what a worker's log is for.
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 CONNECT, ANSWER = 5.0, 25.0  # seconds
 PATIENCE = 15.0  # the longest wait for the limits before the account is said to throttle
@@ -52,7 +57,6 @@ class Shared:
         self.limiter = Limiter(settings.share, settings.daily, settings.searches)
         self.clock = AccountClock()
         self.gate = asyncio.Lock()
-        self.throttled = 0.0  # seconds that the account made us wait
         self.zone: str = "UTC"
         self.portal: str | None = None
         self.currency = ""  # of the company: what an amount without a currency is in
@@ -212,7 +216,6 @@ class Client:
     def _throttled(self, response: httpx.Response, refusal: Refusal, doing: str) -> RetriableError:
         now = time.monotonic()
         pause = self.shared.limiter.refused(now, refusal.policy, seconds(response.headers), self._until_midnight())
-        self.shared.throttled += pause
         policy = refusal.policy or "unnamed"
         return RetriableError(f"{doing}: the account throttles ({policy})", retry_after=pause, throttled=True)
 

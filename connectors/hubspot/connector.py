@@ -59,6 +59,7 @@ class HubSpotConnector:
 
     def __init__(self, settings: BaseModel, context: Context) -> None:
         assert isinstance(settings, HubSpotSettings)
+        self._settings = settings
         self._client = Client(settings)
         self._definitions = Definitions(self._client, settings, context)
         self._reader = Reader(self._client, self._definitions, context)
@@ -85,7 +86,7 @@ class HubSpotConnector:
     async def check(self) -> Health:
         """Whether the token is good for what the syncs need."""
         with answered("checking the account"):
-            return await check(self._client, self._definitions, self._context)
+            return await check(self._client, self._definitions, self._context, self._settings)
 
     async def discover(self) -> Catalog:
         """The account's objects with their properties and associations."""

@@ -148,12 +148,13 @@ class Definitions:
             pipelines = list(answer.body.get("results") or ())
         properties = properties_of(definitions, standard, pipelines, required)
         excluded = self._excluded.get(name, frozenset())
+        relations = tuple(one for one in RELATIONS.get(standard.name, ()) if one.field not in excluded)
         ours = next((one for one in definitions if one.get("name") == SYNC_ID and not one.get("archived")), None)
         return Shape(
             name,
             standard,
-            _without(properties, excluded),
-            tuple(one for one in RELATIONS.get(standard.name, ()) if one.field not in excluded),
+            _without(properties, excluded.union(one.field for one in relations)),
+            relations,
             stages_of(pipelines),
             tokens=bool(ours and ours.get("hasUniqueValue")),
             seen=Seen(self._settings.index_lag + 10, self._settings.archived_every + 10),

@@ -11,11 +11,13 @@ from connectors.base import ConnectorError, Context, FatalError, Health, Problem
 from connectors.hubspot.client import Client, RefusedError, UnknownOutcomeError
 from connectors.hubspot.definitions import Definitions
 from connectors.hubspot.errors import Json
+from connectors.hubspot.journal import SCOPES
 from connectors.hubspot.mapping import Shape
+from connectors.hubspot.settings import HubSpotSettings
 from connectors.hubspot.standard import API, SYNC_ID
 
 
-async def check(client: Client, definitions: Definitions, context: Context) -> Health:
+async def check(client: Client, definitions: Definitions, context: Context, settings: HubSpotSettings) -> Health:
     """All problems at once."""
     try:
         details = (await client.get(f"/account-info/{API}/details", "asking for the account's details")).body
@@ -30,7 +32,22 @@ async def check(client: Client, definitions: Definitions, context: Context) -> H
             problems.append(Problem(error.message, error.remedy))
             continue
         problems += await _object(client, definitions, shape, use.fields)
+    if settings.journal:
+        problems += await _journal(settings)
     return Health(version, tuple(dict.fromkeys(problems)))
+
+
+async def _journal(settings: HubSpotSettings) -> list[Problem]:
+    """Whether the app may read the journal; without it everything is found by looking."""
+    app = Client(settings, {"grant_type": "client_credentials", "scope": " ".join(SCOPES)})
+    try:
+        refused = await _refused(app, "GET", f"/webhooks-journal/subscriptions/{API}", "reading the journal", None)
+    finally:
+        await app.close()
+    if refused is None:
+        return []
+    message = f"the journal cannot be read ({refused.message}): changes are found by looking alone"
+    return [Problem(message, f"give the app the scopes {', '.join(SCOPES)}, or leave out `journal`", fatal=False)]
 
 
 async def _object(

@@ -274,7 +274,8 @@ async def test_two_connections_keep_to_one_budget(fake: Fake) -> None:
 
 
 async def test_no_secret_is_logged_or_told(fake: Fake, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
+    for name in ("", "httpx", "httpcore"):
+        caplog.set_level(logging.DEBUG, logger=name)
     portal = Portal(fake, **oauth(fake))
     async with opened(portal.connector()) as connector:
         fake.fault("500", match=READ, times=0)

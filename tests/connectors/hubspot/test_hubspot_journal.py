@@ -86,6 +86,17 @@ async def test_without_the_permission_looking_goes_on_as_ever(fake: Fake, scopes
         assert told(await next_changes(log)) == [("upsert", record_id, None)]
 
 
+@pytest.mark.parametrize("permitted", [True, False])
+async def test_check_says_whether_the_journal_may_be_read(fake: Fake, permitted: bool) -> None:
+    if not permitted:
+        fake.admin("PATCH", "app", {"scopes": ["crm.objects.contacts.read"]})
+    connector = with_journal(fake, {"contacts": CONTACT}).connector()
+    problems = (await connector.check()).problems
+    await connector.close()
+    assert [problem.fatal for problem in problems] == ([] if permitted else [False])
+    assert permitted or "journal" in problems[0].message
+
+
 def test_events_of_other_portals_are_none_of_ours() -> None:
     events = [
         {"portalId": 1, "objectTypeId": "0-1", "objectId": 5},

@@ -282,9 +282,6 @@ async def test_each_association_is_made_read_and_changed(
     portal = Portal(fake, COMPANY)
     one, two = (portal.make(target, **({"email": f"{n}@x.io"} if target == "contacts" else {"name": n})) for n in "ab")
     async with opened(portal.connector()) as connector:
-        catalog = await connector.discover()
-        found = catalog.objects[name].field(field)
-        assert found is not None and (found.references, found.type.kind) == (target, Kind.REFERENCE)
         made = only(await put(connector, name, creating("l", {**values, field: one})))
         assert held(made.record, field) == [one]
         moved = only(await put(connector, name, updating("l", made.id or "", {field: two}, sequence=2)))
@@ -294,6 +291,26 @@ async def test_each_association_is_made_read_and_changed(
             only(await put(connector, name, updating("l", made.id or "", {field: two}, sequence=3))).outcome
             is Outcome.UNCHANGED
         )
+
+
+async def test_associations_are_references_in_the_catalog(fake: Fake) -> None:
+    fake.admin(
+        "POST", "properties", {"objectType": "deals", "name": "company_id", "type": "string", "fieldType": "text"}
+    )
+    async with opened(Portal(fake, COMPANY).connector()) as connector:
+        objects = (await connector.discover()).objects
+    found = {
+        (name, field.name, field.references)
+        for name, known in objects.items()
+        for field in known.fields
+        if field.type.kind is Kind.REFERENCE
+    }
+    assert {
+        ("contacts", "company_id", "companies"), ("companies", "parent_company_id", "companies"),
+        *((name, "company_id", "companies") for name in ("deals", "tickets", "invoices", "calls", "emails", "tasks", "notes", "meetings")),
+        *((name, "contact_id", "contacts") for name in ("deals", "tickets", "invoices", "calls", "emails", "tasks", "notes", "meetings")),
+    } <= found  # fmt: skip
+    assert len([field for field in objects["deals"].fields if field.name == "company_id"]) == 1
 
 
 async def test_an_association_with_nobody_is_refused_and_the_others_are_made(fake: Fake) -> None:
