@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -275,6 +276,50 @@ def test_a_record_whose_reference_is_required_waits_for_it(office: Office) -> No
     desk.run("INSERT INTO bill_people VALUES (%s, 2, true)", bill)
     office.agreed()
     assert crm.value("SELECT count(*) FROM invoices WHERE number IN ('F-2', 'F-3')") == 2
+
+
+def test_edits_of_pairs_and_records_on_both_sides_at_once_come_to_agree_and_lose_no_record(office: Office) -> None:
+    before = len(office.rows("contacts")[0])
+    rounds = 60
+
+    def in_the_crm() -> None:
+        person = Database(office.engine.urls["crm"])
+        for n in range(rounds):
+            person.run(
+                "INSERT INTO contacts (email, first_name, company_id) VALUES (%s, 'C', %s)",
+                f"c{n}@crowd.example",
+                1 + n % 5,
+            )
+            person.run("UPDATE contacts SET company_id = %s WHERE email = %s", 1 + n % 4, f"c{n // 2}@crowd.example")
+            person.run(
+                "UPDATE contacts SET company_id = %s, job_title = %s WHERE id = %s", 1 + n % 7, f"crm {n}", 1 + n % 6
+            )
+        person.close()
+
+    def at_the_desk() -> None:
+        person = Database(office.engine.urls["desk"])
+        for n in range(rounds):
+            with person.connection.transaction():
+                number = person.value(
+                    "INSERT INTO people (mail, given_name) VALUES (%s, 'D') RETURNING person_no", f"d{n}@crowd.example"
+                )
+                person.run("INSERT INTO person_organisations VALUES (%s, %s, true)", number, 1 + n % 5)
+            with person.connection.transaction():
+                person.run(
+                    "UPDATE person_organisations SET is_primary = false WHERE person_no = %s AND is_primary", 1 + n % 6
+                )
+                person.run(
+                    "INSERT INTO person_organisations VALUES (%s, %s, true) ON CONFLICT (person_no, org_no) DO UPDATE SET is_primary = true",
+                    1 + n % 6, 1 + n % 7,
+                )  # fmt: skip
+            person.run("UPDATE people SET tel = %s WHERE person_no = %s", f"+41 {n}", 1 + n % 6)
+        person.close()
+
+    with ThreadPoolExecutor(2) as people:
+        for done in [people.submit(in_the_crm), people.submit(at_the_desk)]:
+            done.result()
+    office.agreed()
+    assert len(office.rows("contacts")[0]) == before + 2 * rounds
 
 
 def test_what_has_no_identifiers_is_not_doubled_by_a_sync_added_again_nor_by_a_lost_state(office: Office) -> None:
