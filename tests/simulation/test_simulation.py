@@ -7,7 +7,10 @@ import pytest
 from tests.simulation.run import play
 
 # Each showed a fault that has a test of its own since. When the simulator grows they play other histories.
-ONCE_FAILED: tuple[int, ...] = (2, 3, 15, 17, 19, 27, 28, 34, 35)
+ONCE_FAILED: tuple[int, ...] = (
+    *(2, 3, 15, 17, 19, 27, 28, 34, 35),
+    *(30653804, 92430543, 92430667, 3018013721, 127553163, 127553970, 1621011986),
+)
 
 
 @pytest.mark.parametrize("block", range(4))
