@@ -16,6 +16,8 @@ from rules.version import Version
 from tests.rules.world import App, Journal
 from tests.simulation.deeds import Deed, Place, Values
 
+LARGE = frozenset(("notes", "memo", "body", "site", "web"))
+
 
 class FencedError(Exception):
     """A newer owner has delivered to the account."""
@@ -62,6 +64,8 @@ class Machine(App):
         super().__init__(account, object, journal)
         self.ledger, self.deeds = ledger, deeds
         self.unlogged = False  # captured by full scans alone
+        self.sparse = False  # its log leaves out large values that have not changed
+        self._logged: dict[str, Values] = {}
         self.forbidden = False  # the role may not write
         self.confused = False  # it refuses, and does not say why in words that anybody knows
         self.strict: tuple[str, ...] = ()  # fields that may not hold "bad"
@@ -92,10 +96,23 @@ class Machine(App):
         old_id: str | None = None,
         into: str | None = None,
     ) -> Version:
-        if not self.unlogged:
-            return super().report(record_id, op, token, old_id, into)
-        self.journal.tick += 1
-        return Version(self.journal.tick)
+        if self.unlogged:
+            self.journal.tick += 1
+            return Version(self.journal.tick)
+        version = super().report(record_id, op, token, old_id, into)
+        if self.sparse:
+            self._leave_out(record_id, old_id)
+        return version
+
+    def _leave_out(self, record_id: str, old_id: str | None) -> None:
+        """A log that leaves out large values that have not changed."""
+        object_name, row = self.journal.rows[-1]
+        before = self._logged.get(old_id or record_id, {})
+        kept = {one: value for one, value in row.values.items() if one not in LARGE or before.get(one, self) != value}
+        self.journal.rows[-1] = (object_name, msgspec.structs.replace(row, values=kept))
+        self._logged.pop(old_id or record_id, None)
+        if row.op == "upsert":
+            self._logged[record_id] = row.values
 
     # ---------------------------------------------------------------- commands
 

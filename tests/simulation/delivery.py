@@ -176,6 +176,8 @@ class Delivery:
             self.grave.append((self.epoch, list(in_hand)))
         self.epoch += 1
         self.fresh = self.offset
+        if in_hand and self.chooser.chance(0.2):
+            self.wake_zombie()
 
     def wake_zombie(self) -> None:
         """An owner that was declared dead writes what it has in hand: refused by its epoch once the new owner has written anything."""

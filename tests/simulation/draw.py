@@ -50,13 +50,16 @@ class Draw:
     def _account(self, name: str, *objects: Object) -> Account:
         way = self._chooser.weigh({"log": 80, "token": 12, "scan": 8})
         account = Account(name, way, self._chooser, self._crashes)
-        tokens, compares = not self._maybe(0.2), not self._maybe(0.15)
+        # Who has a ledger has a log that names its tokens; without one nobody could tell an edit from what became of our write.
+        tokens, compares = way != "scan" and not self._maybe(0.2), not self._maybe(0.15)
         finds = not tokens or not self._maybe(0.1)
         form = stored if self._maybe(0.5) else as_given
+        sparse = way == "log" and self._maybe(0.2)
         for object in objects:
             known = able(object, capture=way, tokens=tokens, compare_and_set=compares, sees_deletions=way != "scan")
             machine = Machine(name, known, account.journal, account.ledger, self._deeds)
             machine.unlogged, machine.finds, machine.stored_form = way == "scan", finds, form
+            machine.sparse = sparse
             account.machines[object.name] = machine
         return account
 
@@ -64,10 +67,12 @@ class Draw:
         customers, leads = CUSTOMERS, LEADS
         if self._maybe(0.2):
             customers = changed(customers, full_name={"required": True})
-        elif self._maybe(0.15):
+        elif self._maybe(0.3):
             customers = changed(customers, full_name={"nullable": False})
         if self._maybe(0.3):
             leads = changed(leads, customer={"required": True})
+        if self._maybe(0.4):
+            leads = changed(leads, body={"nullable": False})
         more = self._chooser.weigh({"": 50, "notes": 14, "regions": 10, "leads": 12, "deals": 14})
         crm = self._account("crm", CONTACTS, *([DEALS] if more == "deals" else []))
         shop = self._account("shop", customers, *([leads] if more in ("leads", "deals") else []))

@@ -27,7 +27,8 @@ def _one_and_one(judgement: Judgement, pair: Pair | None, what: str) -> tuple[Pl
         return None
     for place in pair:
         other = _partner(pair, place)
-        if judgement.facts.only(place, what) and judgement.facts.lives_on(other):
+        deed = judgement.facts.only(place, what)
+        if deed is not None and not deed.by and judgement.facts.lives_on(other):
             return place, other
     return None
 

@@ -201,6 +201,8 @@ def _both(entry: Config, sides: tuple[SideOfField, SideOfField], default: int, *
     if _met(entry, sides, 0) or _met(entry, sides, 1):
         return None
     winner = 1 - default if is_empty(sides[default].last) else default
+    if winner != default and len(sides[default].edits) > 1:
+        return None  # what it held before it was cleared may have won
     if is_empty(sides[winner].last) or sides[1 - winner].unique:
         return None
     if not _fits(entry, winner, sides[winner].last, sides[1 - winner]):
@@ -209,8 +211,8 @@ def _both(entry: Config, sides: tuple[SideOfField, SideOfField], default: int, *
 
 
 def _met(entry: Config, sides: tuple[SideOfField, SideOfField], source: int) -> bool:
-    """Whether people had brought both sides to agree before the source's last edit: who saw them agree takes that edit for the later one."""
-    values = [one.value for one in sides[source].edits[:-1]]
+    """Whether the sides agreed before the source's last edit, in whatever form: who saw them agree takes that edit for the later one."""
+    values = [sides[source].before, *(one.value for one in sides[source].edits[:-1])]
     return any(same(entry, *_in_order(source, value, sides[1 - source].last)) for value in values)
 
 
