@@ -315,11 +315,17 @@ def test_edits_of_pairs_and_records_on_both_sides_at_once_come_to_agree_and_lose
             person.run("UPDATE people SET tel = %s WHERE person_no = %s", f"+41 {n}", 1 + n % 6)
         person.close()
 
-    with ThreadPoolExecutor(2) as people:
-        for done in [people.submit(in_the_crm), people.submit(at_the_desk)]:
+    def beside_at_the_desk() -> None:
+        person = Database(office.engine.urls["desk"])
+        for n in range(5 * rounds):
+            person.run("INSERT INTO people (mail, given_name) VALUES (%s, 'E')", f"e{n}@crowd.example")
+        person.close()
+
+    with ThreadPoolExecutor(3) as people:
+        for done in [people.submit(one) for one in (in_the_crm, at_the_desk, beside_at_the_desk)]:
             done.result()
     office.agreed()
-    assert len(office.rows("contacts")[0]) == before + 2 * rounds
+    assert len(office.rows("contacts")[0]) == before + 7 * rounds
 
 
 def test_what_has_no_identifiers_is_not_doubled_by_a_sync_added_again_nor_by_a_lost_state(office: Office) -> None:
