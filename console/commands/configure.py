@@ -101,18 +101,23 @@ async def doublings(
 ) -> AsyncIterator[str]:
     """A line for each new sync that would copy records of both sides since nothing tells which of them are the same."""
     known = running.applied.document["syncs"] if running.applied else {}
-    for name, sync in installation.syncs.items():
-        if name in known or any(mapping.identifier for mapping in sync.mapping):
-            continue
-        with progress_on(output) as tell:
-            async with rehearsed(installation, running, proposal, [name], tell) as reports:
-                (summary, _) = reports[0].summary(0)
+    blind = [
+        name
+        for name, sync in installation.syncs.items()
+        if name not in known and not any(mapping.identifier for mapping in sync.mapping)
+    ]
+    if not blind:
+        return
+    with progress_on(output) as tell:
+        async with rehearsed(installation, running, proposal, blind, tell) as reports:
+            summaries = [report.summary(0)[0] for report in reports]
+    for summary in summaries:
         created = summary["created"]
         if all(created.values()) and not summary["matched"]:
             parts = " and ".join(f"{records_in_words(count)} in {account}" for account, count in created.items())
             yield (
-                f"{name} has no identifiers, and nothing remembers which records of the two sides are the same:"
-                f" it would create {parts}. `tandem preview {name}` shows them."
+                f"{summary['sync']} has no identifiers, and nothing remembers which records of the two sides are the same:"
+                f" it would create {parts}. `tandem preview {summary['sync']}` shows them."
             )
 
 

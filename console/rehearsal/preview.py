@@ -6,6 +6,7 @@ started to read from, folders. Writes to no account and no topic. Must not know 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -18,13 +19,15 @@ from console.engine import embedded_kafka
 from console.errors import FailedError, unknown
 from console.home import Role
 from console.kafka import existing_topics, silence, telling
-from console.rehearsal.rehearse import Rehearsal, Tell, order_of
+from console.rehearsal.rehearse import Rehearsal, Tell, order_of, rehearse
 from console.rehearsal.report import Report
+from console.rehearsal.stand_in import StandIn
 from console.rehearsal.state import copy_state
-from console.rehearsal.store import Store
+from console.rehearsal.store import State, Store
 from console.rollout import proposed, sound_catalogs
 from console.target import Target, cluster
 from rules.config import BrokerConfig, Installation
+from rules.events import Order
 from rules.plan import connection_documents, connection_name
 from streams.broker import Broker
 from streams.topics import Topics
@@ -61,30 +64,47 @@ async def rehearsed(
     objects = {account: catalog.objects for account, catalog in after.catalogs.items()}
     documents = connection_documents(after.document, objects, after.off, after.version)
     syncs: Mapping[str, Any] = after.document["syncs"]
-    concerned = {connection_name(syncs[name]["between"]) for name in wanted}
     old = running.applied.document["syncs"] if running.applied else {}
+    concerned = _sharing(documents, {connection_name(syncs[name]["between"]) for name in wanted})
+    described = {(account, name): one for account, known in objects.items() for name, one in known.items()}
     async with AsyncExitStack() as stack:
-        connectors: dict[str, Connector] = {}
-        reports: list[Report] = []
-        for connection in sorted(concerned):
-            store = stack.enter_context(Store())
-            for account in connection.split("~"):
-                if account not in connectors:
-                    connectors[account] = await _open(stack, installation, account)
-            decided = await _decided(running, connection, store)
-            rehearsal = Rehearsal(connection, store, connectors, after.catalogs, decided, tell)
-            await rehearsal.run(order_of(documents[connection], after.version))
-            for name, row in rehearsal.syncs.items():
-                if name in wanted and row.state is not None:
-                    reports.append(Report(store, row, list(syncs[name]["between"]), first=name not in old))
+        store = stack.enter_context(Store())
+        apps, connectors = StandIn(store, described), {}
+        used = Counter(account for connection in concerned for account in connection.split("~"))
+        for account in sorted(used):
+            connectors[account] = await _open(stack, installation, account)
+        shared = frozenset(account for account, connections in used.items() if connections > 1)
+        rehearsals: dict[str, tuple[Rehearsal, Order]] = {}
+        for connection in concerned:
+            decided = await _decided(running, connection, store.state(connection))
+            rehearsal = Rehearsal(connection, store, apps, connectors, decided, tell, shared)
+            rehearsals[connection] = rehearsal, order_of(documents[connection], after.version)
+        await rehearse(rehearsals)
+        rows = {name: row for rehearsal, _ in rehearsals.values() for name, row in rehearsal.syncs.items()}
+        reports = [
+            Report(store, row, list(syncs[name]["between"]), first=name not in old)
+            for name, row in rows.items()
+            if name in wanted and row.state is not None
+        ]
         yield sorted(reports, key=lambda report: list(syncs).index(report.sync))
 
 
-async def _decided(running: Running, connection: str, store: Store) -> int:
+def _sharing(documents: Collection[str], concerned: set[str]) -> list[str]:
+    """The connections concerned, with those that share an account with them, and so on: what one writes others see."""
+    found = set(concerned)
+    while True:
+        accounts = {account for connection in found for account in connection.split("~")}
+        more = {connection for connection in documents if accounts & set(connection.split("~"))} - found
+        if not more:
+            return sorted(found)
+        found |= more
+
+
+async def _decided(running: Running, connection: str, state: State) -> int:
     if running.broker is None or running.topics is None or running.applied is None:
         return -1
     with telling(running.broker):
-        return await copy_state(running.broker, running.topics, connection, store)
+        return await copy_state(running.broker, running.topics, connection, state)
 
 
 async def _open(stack: AsyncExitStack, installation: Installation, account: str) -> Connector:

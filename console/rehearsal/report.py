@@ -68,7 +68,7 @@ class Report:
         linked = any(decision.action == "linked" for decision in outcome.decisions)
         found: Json = {
             "sync": self.sync,
-            "record": key,
+            "record": self._named(key),
             "outcome": _outcome(outcome, writes, linked=linked),
             "matched": linked,
             "status": row.status if row else None,
@@ -81,6 +81,12 @@ class Report:
             found[account] = None if side is None else self._side(account, side)
         found["writes"] = [self._write(decision) for decision in writes]
         return found
+
+    def _named(self, key: str) -> str:
+        """The name of a record; one that is only made up is named after what it is to be created from."""
+        account, _, record_id = key.partition(":")
+        source = self._store.made_up(account, record_id)
+        return key if source is None else f"{account}:new({self._named(source)})"
 
     def _side(self, account: str, side: Side) -> Json:
         new = self._store.made_up(account, side.id) is not None

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from console.rehearsal.store import Store
+from console.rehearsal.store import State, Store
 from rules.catalog import Kind, Object, Value, join_id
 from rules.events import Answer, Command, Commands, Results, Row
 from rules.state import decode_image, image_key
@@ -24,11 +24,15 @@ FIRST = 1 << 62  # positions, and numbers in ids, that no app has come to
 
 
 class StandIn:
-    """All accounts of a connection. `objects`: (account, object) to its description."""
+    """All accounts. `objects`: (account, object) to its description."""
 
     def __init__(self, store: Store, objects: Mapping[tuple[str, str], Object]) -> None:
         self._store, self._objects = store, objects
         self._made = 0
+
+    def knows(self, account: str, object_name: str) -> bool:
+        """Whether an object is described: a sync that is to be deleted may use another."""
+        return (account, object_name) in self._objects
 
     def took_in(self, account: str, object_name: str, rows: tuple[Row, ...]) -> None:
         """Learns which values are taken."""
@@ -39,19 +43,20 @@ class StandIn:
     def hold_of(self, account: str, object_name: str, record_id: str, values: Values) -> None:
         """Learns which values a record holds that was known before."""
         own = self._objects[account, object_name]
-        self._store.hold(dict.fromkeys(_guarded(account, own, values), record_id))
+        if own.unique:
+            self._store.hold(dict.fromkeys(_guarded(account, own, values), record_id))
 
-    def answer(self, commands: Commands) -> Results:
-        """What an account would answer."""
+    def answer(self, commands: Commands, state: State) -> Results:
+        """What an account would answer to the connection of that state."""
         own = self._objects[commands.account, commands.object]
-        answers = tuple([self._answer(commands.account, own, command) for command in commands.commands])
+        answers = tuple([self._answer(commands.account, own, command, state) for command in commands.commands])
         return Results(commands.account, commands.object, answers)
 
-    def _answer(self, account: str, own: Object, command: Command) -> Answer:
+    def _answer(self, account: str, own: Object, command: Command, state: State) -> Answer:
         head = (command.sync, command.link, command.sequence)
         self._made += 1
         version = Version(FIRST + self._made)
-        held = {} if command.id is None else self._held(account, own, command.id)
+        held = {} if command.id is None else _held(account, own, command.id, state)
         if command.op == "delete":
             self._store.hold(dict.fromkeys(_guarded(account, own, held)))
             return Answer(*head, "applied", command.id, None, version)
@@ -67,11 +72,6 @@ class StandIn:
         freed: dict[bytes, str | None] = dict.fromkeys(_guarded(account, own, held))
         self._store.hold(freed | dict.fromkeys(_guarded(account, own, stored), record_id))
         return Answer(*head, "applied", record_id, stored, version)
-
-    def _held(self, account: str, own: Object, record_id: str) -> Values:
-        """What a record holds, as far as the rules know."""
-        raw = self._store.get(image_key(account, own.name, record_id))
-        return {} if raw is None else dict(decode_image(raw).values)
 
     def _rival(
         self, account: str, own: Object, stored: Values, record_id: str | None
@@ -101,6 +101,12 @@ class StandIn:
         if kind is Kind.UUID:
             return str(uuid.UUID(int=(0xFFFF << 112) | self._made))
         return str(FIRST + self._made) if kind is Kind.DECIMAL else f"new-{self._made}"
+
+
+def _held(account: str, own: Object, record_id: str, state: State) -> Values:
+    """What a record holds, as far as the rules know."""
+    raw = state.get(image_key(account, own.name, record_id))
+    return {} if raw is None else dict(decode_image(raw).values)
 
 
 def _guarded(

@@ -1,13 +1,13 @@
 """The state of a connection that runs, out of its changelog: read only, by nobody's group.
 
-Responsible for bringing what the changelog holds into a rehearsal's store. Must not know what entries mean.
+Responsible for bringing what the changelog holds into a rehearsal's state. Must not know what entries mean.
 """
 
 from __future__ import annotations
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from console.rehearsal.store import Store
+from console.rehearsal.store import State
 from rules.state import index_changes
 from streams import keys
 from streams.broker import Broker
@@ -17,7 +17,7 @@ from streams.topics import Topics
 FETCH = 5000
 
 
-async def copy_state(broker: Broker, topics: Topics, connection: str, store: Store) -> int:
+async def copy_state(broker: Broker, topics: Topics, connection: str, state: State) -> int:
     """Copies a connection's state as of now; returns the offset of the inbox up to which it has decided (-1: nothing yet)."""
     tp = TopicPartition(topics.state, topics.partition_of(connection))
     prefix, position = keys.connection(connection), keys.position(topics.inbox)
@@ -41,16 +41,16 @@ async def copy_state(broker: Broker, topics: Topics, connection: str, store: Sto
                     decided = int(message.value)
                 elif message.key.startswith(prefix):
                     entries[message.key[len(prefix) :]] = message.value
-            _put(store, entries)
+            _put(state, entries)
     finally:
         await consumer.stop()
     return decided
 
 
-def _put(store: Store, entries: Entries) -> None:
+def _put(state: State, entries: Entries) -> None:
     """Sets entries with the indexes that follow from them."""
-    before = dict(zip(entries, store.get_many(entries), strict=True))
+    before = dict(zip(entries, state.get_many(entries), strict=True))
     indexes: Entries = {}
     for key, value in entries.items():
         indexes |= index_changes(key, before[key], value)
-    store.put(entries, indexes)
+    state.put(entries, indexes)

@@ -1,9 +1,9 @@
-"""What a rehearsal remembers: the state of one connection, and what has become of each record, in a folder of its own.
+"""What a rehearsal remembers: the state of each connection, and what has become of each record, in a folder of its own.
 
 Responsible for the keys and for keeping both on the disk, so that the size of a sync is no matter of memory. Must not
 know what is decided. The folder goes with the rehearsal; no engine's state is ever opened.
 
-    c<rules' key>             the rules' state and its indexes, as `rules.decide.View` wants them
+    c<connection>\\0<key>     the rules' state of a connection and its indexes, under the rules' own keys
     o<sync>\\0<record>         what was decided about a record: `Outcome`
     u<account>\\0<object>\\0…   a value that a unique rule guards: the id of the record that holds it
     m<account>\\0<id>          a record that is only made up: the record that it is to be created from
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -39,8 +39,39 @@ _encode = msgspec.msgpack.Encoder().encode
 _outcome = msgspec.msgpack.Decoder(Outcome).decode
 
 
+Put = Callable[..., None]
+
+
+class State:
+    """The state of one connection: a `rules.decide.View` that can be changed."""
+
+    def __init__(self, database: Rdict, prefix: bytes, put: Put) -> None:
+        self._database, self._prefix, self._put = database, prefix, put
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key."""
+        found: bytes | None = self._database.get(self._prefix + key)
+        return found
+
+    def get_many(self, keys: Iterable[bytes]) -> list[bytes | None]:
+        """The values of the keys, in their order."""
+        wanted = [self._prefix + key for key in keys]
+        return values_of(self._database, wanted) if wanted else []
+
+    def scan(self, prefix: bytes, start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Keys with the prefix in ascending order, from `start` on (inclusive) where given; lazily."""
+        cut = len(self._prefix)
+        first = None if start is None else self._prefix + max(start, prefix)
+        for key, value in scan(self._database, self._prefix + prefix, first):
+            yield key[cut:], value
+
+    def put(self, *changes: Entries) -> None:
+        """Sets entries; None deletes."""
+        self._put(self._prefix, *changes)
+
+
 class Store:
-    """A `rules.decide.View` over one connection, and the outcomes beside it. `with Store() as store`: the folder is gone at the end."""
+    """All that rehearsals remember. `with Store() as store`: the folder is gone at the end."""
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="tandem-preview-"))
@@ -60,27 +91,9 @@ class Store:
         self._database.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    # ------------------------------------------------------------ as the rules see it
-
-    def get(self, key: bytes) -> bytes | None:
-        """The value of a key."""
-        found: bytes | None = self._database.get(STATE + key)
-        return found
-
-    def get_many(self, keys: Iterable[bytes]) -> list[bytes | None]:
-        """The values of the keys, in their order."""
-        wanted = [STATE + key for key in keys]
-        return values_of(self._database, wanted) if wanted else []
-
-    def scan(self, prefix: bytes, start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Keys with the prefix in ascending order, from `start` on (inclusive) where given; lazily."""
-        first = None if start is None else STATE + max(start, prefix)
-        for key, value in scan(self._database, STATE + prefix, first):
-            yield key[1:], value
-
-    def put(self, *changes: Entries) -> None:
-        """Sets entries of the rules' state; None deletes."""
-        self._write(STATE, *changes)
+    def state(self, connection: str) -> State:
+        """The state of a connection."""
+        return State(self._database, STATE + connection.encode() + b"\0", self._write)
 
     def _write(self, kind: bytes, *changes: Entries) -> None:
         batch = WriteBatch(raw_mode=True)
