@@ -28,7 +28,8 @@ def main(words: list[str] | None = None) -> int:
     first = random.SystemRandom().randrange(10**9) if arguments.seed is None else arguments.seed
     budget = f"{arguments.seconds:g} s" if arguments.steps is None else f"{arguments.steps} steps"
     print(f"simulate: from seed {first} for {budget}", flush=True)
-    counts, began, seed, steps, decisions = Counts(), time.monotonic(), first, 0, 0
+    counts, began, busy = Counts(), time.monotonic(), time.process_time()
+    seed, steps, decisions = first, 0, 0
     failed: list[int] = []
     while steps < arguments.steps if arguments.steps is not None else time.monotonic() - began < arguments.seconds:
         try:
@@ -43,11 +44,12 @@ def main(words: list[str] | None = None) -> int:
             steps += world.steps
             decisions += sum(connection.decisions for connection in world.connections.values())
         seed += 1
-    took = time.monotonic() - began
+    took, busy = time.monotonic() - began, time.process_time() - busy
     print(coverage.table(counts))
     print(
         f"simulate: {seed - first} histories from seed {first}, {steps} steps and {decisions} decisions in {took:.0f} s "
-        f"({steps / took:.0f} steps/s); " + (f"{len(failed)} do not hold: {failed}" if failed else "all hold")
+        f"({steps / took:.0f} steps/s; {steps / busy:.0f} per second of processor time); "
+        + (f"{len(failed)} do not hold: {failed}" if failed else "all hold")
     )
     return 1 if failed or not met(counts, steps) else 0
 
