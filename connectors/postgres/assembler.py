@@ -352,6 +352,8 @@ class Assembler:
         """A table is no longer there: nothing more is told of it."""
         self.tables.pop(table.oid, None)
         self._followed.pop(table.oid, None)
+        for oid, found in self.pairings.items():
+            self.pairings[oid] = [(name, pairing) for name, pairing in found if name != table.object]
         self._told_fields[table.object] = None
         return FieldsChanged(table.object, None, format_lsn(self.told))
 

@@ -10,6 +10,9 @@ least once; nothing is confirmed to the server but what `confirm` got; a slot th
 
 Deletions: in the log, by key; TRUNCATE as such. A change of the key carries the old id.
 
+References kept in a table of pairs show as a field of the record: a changed pair comes by as a change of its record, read
+anew; a written one moves the mark of the primary pair in the transaction of the record.
+
 Writes: one transaction per call. Compare-and-set under the row's lock; the ledger (schema `tandem`) makes a repeated
 token and a repeated message of commands harmless, and remembers pairs.
 

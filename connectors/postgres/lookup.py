@@ -77,9 +77,8 @@ class Catalogs:
 
     def referring(self, object: str) -> tuple[str, ...]:
         """The fields of an object that are kept in tables of pairs."""
-        return next(
-            tuple(pairing.field.name for pairing in table.pairings) for table in self._tables if table.object == object
-        )
+        found = (table.pairings for table in self._tables if table.object == object)
+        return tuple(pairing.field.name for pairing in next(found, ()))
 
     async def check(self) -> list[Table]:
         """The objects whose table is no longer there. Raises where one is another than the log tells of, no longer published, or back."""

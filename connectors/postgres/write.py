@@ -245,6 +245,8 @@ class Round:
     async def _lock_pairs(self) -> None:
         """Locks the pairs of the rows, and reads anew what these refer to: so that it stays what it is until the commit."""
         jobs = [job for job in self.jobs if job.place in self.locked and job.place not in self.answers]
+        if not jobs:
+            return
         keys = [text_array([job.key[0] for job in jobs])]
         execute = self.connection.execute
         await execute("SAVEPOINT held")

@@ -113,3 +113,9 @@ def test_a_table_of_pairs_that_no_longer_tells_whose_a_pair_was_ends_the_log() -
     keyless = tuple(msgspec.structs.replace(one, in_identity=False) for one in PAIRS)
     with pytest.raises(CursorExpiredError, match="member"):
         feed(log(), begin(30), relation(200, keyless, "pairs_team"))
+
+
+def test_of_a_table_that_is_gone_no_pair_is_told_either() -> None:
+    made = log()
+    assert made.lose(MEMBERS).fields is None
+    assert feed(made, begin(30), insert(200, 1, 7, "t"), insert(100, 1, "Ann"), emptied(201), commit(40)) == []
