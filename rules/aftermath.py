@@ -173,7 +173,7 @@ def _fill_place(draft: Draft, sync_name: str, link_id: str) -> None:
     if (
         len(lacking) == 1
         and link.flight is None
-        and not link.missed
+        and lacking[0] not in link.missed
         and _waits_for_match(draft, sync, link, lacking[0])
     ):
         draft.save_link(sync_name, link_id, link)

@@ -146,7 +146,7 @@ def restore(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
         source = reference(sync, 1 - target, link.ids[1 - target])
         set_status(draft, link, "pending", None, f"waits until {source} has been read", source)
         return
-    if link.missed:
+    if target in link.missed:
         lost = reference(sync, target, link.ids[target])
         set_status(draft, link, "pending", None, f"waits until {side.account} tells whether {lost} is gone", lost)
         return

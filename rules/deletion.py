@@ -6,7 +6,7 @@ from rules.draft import Draft, Place
 from rules.events import Row
 from rules.links import look_after, touch
 from rules.plan import Sync
-from rules.seats import claims, reference, seat_record, side_image, tell
+from rules.seats import claims, is_told, reference, seat_record, side_image, tell
 from rules.sending import Write, read_token, send
 from rules.state import Image, Link, Refusal, Seat, Values
 from rules.values import is_empty
@@ -48,7 +48,9 @@ def vanish(
             image.seats.pop(sync.name, None)
             continue
         link.gone[side], link.refusals = True, []
-        link.missed = missed
+        is_told(link, side)
+        if missed:
+            link.missed = [*link.missed, side]
         tell(draft, sync, link)
         link.doomed = told and not _is_its_own(link, side, token)
         _end_deletion(sync, link, side)
@@ -80,7 +82,8 @@ def _doom_links(draft: Draft, place: Place, image: Image, token: str | None) -> 
         seat = image.seats.get(sync.name)
         link = None if seat is None or seat.link is None else draft.link(sync.name, seat.link)
         if seat is not None and seat.link is not None and link is not None and link.gone[side]:
-            link.doomed, link.missed = not _is_its_own(link, side, token), False
+            link.doomed = not _is_its_own(link, side, token)
+            is_told(link, side)
             draft.bereave(sync.name, seat.link)
             touch(draft, sync, seat.link, link)
 
@@ -122,7 +125,8 @@ def _move_or_mark(draft: Draft, sync: Sync, side: int, named: tuple[str, Link], 
     if image is not None and (image.gone or (seat is not None and seat.link is not None)):
         if not link.gone[side]:
             draft.stir(survivor[0], survivor[1], link.ids[side] or "")
-        link.gone[side], link.refusals, link.doomed, link.missed = True, [], False, False
+        link.gone[side], link.refusals, link.doomed = True, [], False
+        is_told(link, side)
         draft.bereave(sync.name, link_id)
         link.merged, link.restoring = reference(sync, side, survivor[2]), None
         touch(draft, sync, link_id, link)
@@ -134,7 +138,8 @@ def _move_or_mark(draft: Draft, sync: Sync, side: int, named: tuple[str, Link], 
         # Its whole is read; until then it holds the link's place.
         draft.save_image(survivor, Image(NEVER, {}, "", {sync.name: Seat(side)}, partial=True))
     draft.sync(sync.name).moved = True
-    link.gone[side], link.refusals, link.missed = False, [], False
+    link.gone[side], link.refusals = False, []
+    is_told(link, side)
     if link.flight is not None:
         link.flight.sources = {}  # it was for the loser: the survivor does not have it
     if image is not None and not image.partial:

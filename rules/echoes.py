@@ -9,7 +9,7 @@ from rules.catalog import Value
 from rules.draft import Draft, Place
 from rules.links import paired, touch
 from rules.plan import Sync
-from rules.seats import claims, has_lost, leave, place_of, reference, seat_record
+from rules.seats import claims, has_lost, is_told, leave, place_of, reference, seat_record
 from rules.sending import end_flight, landed, read_token
 from rules.state import Flight, Link, Values
 from rules.values import is_empty
@@ -164,7 +164,8 @@ def complete_create(
     image = draft.image(*place_of(sync, side, record_id))
     link.gone[side] = image is not None and image.gone
     if not link.gone[1 - side]:
-        link.merged, link.doomed, link.missed = None, False, False
+        link.merged, link.doomed = None, False
+    is_told(link, side)
     link.refusals = [] if any(link.gone) else [refusal for refusal in link.refusals if refusal.field is not None]
     seat_record(draft, sync, side, record_id, link_id, link)
     if old_id is not None:
@@ -208,6 +209,7 @@ def _hand_over(draft: Draft, sync: Sync, side: int, old_id: str, new_id: str) ->
             continue
         leave(draft, other, seat.side, link)
         link.gone[seat.side], link.refusals, link.restoring, link.doomed = False, [], None, False
+        is_told(link, seat.side)
         seat_record(draft, other, seat.side, new_id, seat.link, link)
         draft.note(name, seat.link, "restored", note=f"by the sync {sync.name}")
         paired(draft, other, seat.link, link)

@@ -6,7 +6,7 @@ from rules.draft import Draft, Place
 from rules.links import paired, touch
 from rules.matching import Candidate, Found, best_candidate, claimed_twin, created_by_peer, exclusion
 from rules.plan import Sync
-from rules.seats import leave, new_link, place_of, reference, seat_record
+from rules.seats import is_told, leave, new_link, place_of, reference, seat_record
 from rules.state import Image, Seat
 from rules.work import STAGE, passed
 
@@ -149,7 +149,8 @@ def _take(draft: Draft, sync: Sync, side: int, record_id: str, candidate: Candid
         draft.stir(*place_of(sync, side, link.ids[side] or ""))
         leave(draft, sync, side, link)
     link.bases, link.refusals, link.gone[side] = {}, [], False
-    link.restoring, link.merged, link.doomed, link.missed = None, None, False, False
+    link.restoring, link.merged, link.doomed = None, None, False
+    is_told(link, side)
     if link.flight is not None:
         link.flight.sources = {}  # what it writes came from another record: it is no base of this one
     seat_record(draft, sync, side, record_id, candidate.link, link)

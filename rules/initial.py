@@ -150,7 +150,7 @@ def _compare(draft: Draft, sync: Sync, link_id: str) -> None:
     for account in state.lost:
         doubt(sync, link, account)
     if link.missed:
-        link.missed = False
+        link.missed = []
         draft.bereave(sync.name, link_id)
     for side in (0, 1):
         record_id = link.ids[side]

@@ -101,8 +101,10 @@ def _rest(draft: Draft, sync: Sync, link: Link) -> None:
 
 
 def _is_over(link: Link) -> bool:
-    """Whether no record of it is left, or comes back."""
-    return not link.revive and (link.gone[0] or link.ids[0] is None) and (link.gone[1] or link.ids[1] is None)
+    """Whether no record of it is left, or comes back: one that only a write has missed may."""
+    if link.revive or link.missed:
+        return False
+    return (link.gone[0] or link.ids[0] is None) and (link.gone[1] or link.ids[1] is None)
 
 
 def _go_on(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:

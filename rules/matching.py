@@ -63,7 +63,7 @@ def candidate(draft: Draft, sync: Sync, side: int, record_id: str, *, entered: b
     rival = link.ids[side]
     if rival is None:
         return Candidate(Found.INCOMPLETE, record_id, seat.link)
-    if link.gone[side] and not link.missed:
+    if link.gone[side] and side not in link.missed:
         return Candidate(Found.ORPHANED, record_id, seat.link, rival)
     return Candidate(Found.TAKEN, record_id, seat.link, rival)
 

@@ -12,7 +12,7 @@ from rules.links import look_after, touch
 from rules.origins import note_changes, of_new, told_late
 from rules.plan import Sync
 from rules.references import note_codes
-from rules.seats import place_of, tell
+from rules.seats import is_told, place_of, tell
 from rules.state import Image, Link, ReadState, Seat, Values
 from rules.version import NEVER, Version
 
@@ -191,7 +191,8 @@ def _tell_link(draft: Draft, sync: Sync, side: int, link_id: str, committed_at: 
 def _come_back(draft: Draft, sync: Sync, link: Link, side: int) -> None:
     """A record is there: if it was taken for gone, it has come back, and is merged against the old bases."""
     if link.gone[side]:
-        link.gone[side], link.merged, link.doomed, link.missed, link.refusals = False, None, False, False, []
+        link.gone[side], link.merged, link.doomed, link.refusals = False, None, False, []
+        is_told(link, side)
         tell(draft, sync, link)
 
 

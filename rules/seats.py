@@ -113,6 +113,12 @@ def dissolve(draft: Draft, sync: Sync, side: int, record_id: str) -> bool:
     return True
 
 
+def is_told(link: Link, side: int) -> None:
+    """What became of a record is known: no write alone speaks of it any more."""
+    if side in link.missed:
+        link.missed = [one for one in link.missed if one != side]
+
+
 def has_lost(link: Link) -> bool:
     """Whether a record of the link is gone, and nothing is on its way that may tell more."""
     return any(link.gone) and link.flight is None and link.waits is None

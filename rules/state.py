@@ -121,7 +121,9 @@ class Link(msgspec.Struct, array_like=True):
     restoring: int | None = None  # the side into which it is being restored
     touched: float = 0.0  # when the oldest change that is still on its way was committed
     merged: str | None = None  # the survivor: the record that is gone was merged into it
-    missed: bool = False  # only a write has noticed that a record is gone: the log may yet tell that it has another id
+    missed: list[
+        int
+    ] = []  # sides whose record only a write has noticed to be gone: the log may yet tell that it has another id
     doomed: bool = False  # the deletion goes on to the other side
     unsure: dict[
         str, tuple[int, int, Value]

@@ -448,6 +448,28 @@ def test_a_record_whose_counterpart_is_only_missed_keeps_its_link_though_another
     assert len(world.left.records) == 1
 
 
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_pair_of_which_only_a_write_has_missed_a_record_is_not_forgotten_when_the_other_is_deleted(
+    gone: bool,
+) -> None:
+    world = linked()
+    world.right.renumber("1", "50")
+    world.left.edit("1", name="Anna")
+    world.take("crm")
+    world.deliver()
+    world.left.delete("1")
+    world.take("crm")
+    if gone:
+        world.right.delete("50")
+    world.settle()
+    assert not world.left.records
+    if gone:
+        assert not world.rows()
+        assert not any(world.view.scan(b"L"))
+    else:
+        assert world.stands("shop", "50") == ("failing", "deleted")
+
+
 def test_an_id_that_was_used_before_by_a_forgotten_record_is_taken_for_what_it_is() -> None:
     world = linked(count=2)
     for app in (world.left, world.right):

@@ -59,6 +59,31 @@ def test_a_pair_that_one_sync_has_linked_is_a_match_for_the_other(second: Any, l
     assert [one["notes"] for one in world.left.records.values()] == ["m", "b"]
 
 
+def test_a_pair_that_both_syncs_have_missed_a_record_of_keeps_its_links_and_is_not_copied() -> None:
+    world = two()
+    world.left.create(email="a@x.io", name="Ann", notes="n")
+    world.start()
+    world.left.edit("1", name="Anna")
+    world.right.edit("1", memo="m")
+    world.take("crm")
+    world.take("shop")
+    world.right.edit("1", tel="1")
+    world.left.renumber("1", "9")
+    world.right.renumber("1", "50")
+    while world.deliver():
+        pass
+    world.think_all()
+    world.settle()
+    for sync in ("people", "notes"):
+        assert {account: side.id for account, side in world.of("crm", "9", sync).sides.items()} == {
+            "crm": "9",
+            "shop": "50",
+        }
+    assert (list(world.left.records), list(world.right.records)) == (["9"], ["50"])
+    assert world.left.records["9"]["notes"] == "m"
+    assert world.right.records["50"]["full_name"] == "Anna"
+
+
 @SECOND
 @pytest.mark.parametrize("order", [("people", "notes"), ("notes", "people")])
 def test_a_new_record_is_created_once_and_gets_the_fields_of_both(second: Any, order: tuple[str, str]) -> None:
