@@ -97,8 +97,9 @@ class Judgement:
         outcome = predict(entry, sides, default, keeps_empty=self.config["empty"] == "keep")
         left, right = (facts.values(each) or {} for each in pair)
         values = (left[entry[one[0]]], right[entry[other[0]]])
-        # Without tokens an answer that was lost is lost: the app's own form of our value then counts as an edit.
-        loosely = not all(facts.machines[each[0]].object.capabilities.tokens for each in pair)
+        # Without tokens an answer that was lost is lost, and so is one that a log lost with it would have explained: the app's own form of our value then
+        # counts as an edit.
+        loosely = self.read or not all(facts.machines[each[0]].object.capabilities.tokens for each in pair)
         if outcome is not None and not outcome.admits(entry, *values, loosely=loosely):
             names = f"{one[0]}.{entry[one[0]]} and {other[0]}.{entry[other[0]]}"
             told = "\n".join(f"  {at} {deed}" for each in pair for at, deed in facts.deeds[each])

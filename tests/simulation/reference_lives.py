@@ -203,16 +203,18 @@ def enters(judgement: Judgement, place: Place, pair: Pair | None) -> bool:
 
 def _entered(judgement: Judgement, place: Place, values: Values) -> bool:
     """A record that enters: what it finds on the other side, and on its own, decides."""
-    facts, alike = judgement.facts, judgement.facts.alike(place)
+    facts = judgement.facts
+    alike = facts.alike(place) - set(facts.made_for(place))
     if not alike:
         return _created(judgement, place, values)
     if not all(facts.steady(one) for one in (place, *alike)):
         return False
     own = [one for one in alike if one[0] == place[0]]
-    others = [one for one in alike if one[0] != place[0]]
+    made = {one for each in own for one in facts.made_for(each)}
+    others = [one for one in alike - made if one[0] != place[0]]
     if others and all(_is_taken(judgement, one) for one in others):
         return _claims_what_is_taken(judgement, place)
-    if not own and len(others) == 1:
+    if not own and not made and len(others) == 1:
         return _answers(judgement, place, others[0])
     if own and not others:
         return _is_twin(judgement, place, own)
@@ -237,11 +239,13 @@ def _is_twin(judgement: Judgement, place: Place, own: list[Place]) -> bool:
     """Twins on one side with no counterpart: one of them is created, the others are duplicates of it. Which one, timing decides."""
     facts = judgement.facts
     group = [place, *own]
-    if not all(facts.born(one) and facts.verdicts(one) == {None} and facts.alike(one) < set(group) for one in group):
+    made = [one for each in group for one in facts.made_for(each)]
+    if not all(facts.born(one) and facts.verdicts(one) == {None} for one in group):
+        return False
+    if not all(facts.alike(one) <= {*group, *made} for one in group):
         return False
     if len({frozenset(facts.keys(one)) for one in group}) != 1 or not all(_fits(judgement, one) for one in group):
         return False
-    made = [one for each in group for one in facts.made_for(each)]
     if any(deed.by != facts.name for one in made for _, deed in facts.deeds[one]):
         return False
     judgement.says(len(made) <= 1, place, f"and its twins must be created once, and were as {made}")

@@ -197,7 +197,9 @@ def _both(entry: Config, sides: tuple[SideOfField, SideOfField], default: int, *
     if seen[1]:
         return _later(entry, sides, 0, keeps_empty=keeps_empty)
     if same(entry, left, right):
-        return Outcome(((left, right),))
+        # What was there before both were cleared may have been carried across meanwhile, and is not cleared there.
+        wandered = is_empty(left) and max(len(side.edits) for side in sides) > 1
+        return None if wandered else Outcome(((left, right),))
     if _met(entry, sides, 0) or _met(entry, sides, 1):
         return None
     winner = 1 - default if is_empty(sides[default].last) else default
