@@ -19,9 +19,9 @@ most. Only fields that a sync names are read. A `lifecyclestage` goes forward on
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from pydantic import BaseModel
 
@@ -49,6 +49,8 @@ from connectors.hubspot.reading import Reader
 from connectors.hubspot.settings import HubSpotObjectSettings, HubSpotSettings
 from connectors.hubspot.write import Writer
 from rules.catalog import Catalog
+
+T = TypeVar("T")
 
 
 class HubSpotConnector:
@@ -125,13 +127,26 @@ class HubSpotConnector:
 
     # ---------------------------------------------------------------- reading
 
-    async def _use(self, object: str) -> tuple[Shape, Fields]:
+    async def _use(self, object: str, more: Collection[str] = ()) -> tuple[Shape, Fields]:
         shape = await self._definitions.shape(object)
-        return shape, self._definitions.fields(shape)
+        return shape, self._definitions.fields(shape, more)
+
+    async def _current(
+        self, object: str, call: Callable[[Shape, Fields], Awaitable[T]], more: Collection[str] = ()
+    ) -> T:
+        """A call with the object as it was last seen, and once more as it is now: a property that is asked for may be gone."""
+        try:
+            return await call(*await self._use(object, more))
+        except RefusedError as error:
+            if error.refusal.status != 400:
+                raise
+            self._definitions.forget(object)
+            return await call(*await self._use(object, more))
 
     async def snapshot(self, object: str, resume: str | None) -> AsyncIterator[Page]:
         """A full read in the order of ids; `resume` is the id with which it goes on."""
         with answered(f"reading {object}"):
+            self._definitions.forget(object)
             shape, fields = await self._use(object)
             async with aclosing(self._reader.snapshot(shape, fields, resume)) as pages:  # type: ignore[type-var]
                 async for page in pages:
@@ -140,8 +155,7 @@ class HubSpotConnector:
     async def read(self, object: str, ids: Sequence[str]) -> list[Record]:
         """The records as they are now; one that was merged comes with its survivor."""
         with answered(f"reading {object}"):
-            shape, fields = await self._use(object)
-            found = await self._reader.by_id(shape, fields, ids)
+            found = await self._current(object, lambda shape, fields: self._reader.by_id(shape, fields, ids))
         records: list[Record] = []
         for record_id in dict.fromkeys(ids):
             image = found.of(record_id)
@@ -156,8 +170,8 @@ class HubSpotConnector:
     async def find(self, object: str, identifiers: Sequence[Identifier]) -> list[Record]:
         """Records that match any of the identifiers, normalised as the rules do."""
         with answered(f"searching {object}"):
-            shape, fields = await self._use(object)
-            return [one.record for one in await self._finds.find(shape, fields, identifiers)]
+            found = await self._current(object, lambda shape, fields: self._finds.find(shape, fields, identifiers))
+            return [one.record for one in found]
 
     # ---------------------------------------------------------------- writing
 
@@ -168,10 +182,10 @@ class HubSpotConnector:
         with answered(f"writing {object}"):
             shape = await self._definitions.shape(object)
             if not shape.tokens and any(write.op is WriteOp.CREATE for write in writes):
-                shape = await self._definitions.make_sync_id(shape)
+                await self._definitions.make_sync_id(shape)
             # The rules may know of fields that this instance was not told of when it was made.
             named = {name for write in writes for name in (*write.values, *write.expect)}
-            return await self._writer.apply(shape, self._definitions.fields(shape, named), writes)
+            return await self._current(object, lambda shape, fields: self._writer.apply(shape, fields, writes), named)
 
 
 @contextmanager

@@ -42,6 +42,11 @@ class Refusal(msgspec.Struct, frozen=True):
     details: tuple[Detail, ...]
 
     @property
+    def names_records(self) -> bool:
+        """Whether it says which records are not there; not that the object, or the call, is not there."""
+        return self.status == 404 and any(one.ids for one in self.details)
+
+    @property
     def code(self) -> str:
         """The first code that it gives."""
         return next((one.code for one in self.details if one.code), "")

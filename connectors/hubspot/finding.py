@@ -114,8 +114,8 @@ class Finder:
         try:
             return await self._reader.by_id(self.shape, self.fields, ids, use=use)
         except RefusedError as error:
-            if error.refusal.code != "PROPERTY_DOESNT_EXIST":
-                raise
+            if error.refusal.status != 400:
+                raise  # else a property that is asked for may be gone
             await self.renew()
             return await self._reader.by_id(self.shape, self.fields, ids, use=use)
 

@@ -327,6 +327,27 @@ async def test_a_scope_that_is_taken_away_is_named(fake: Fake) -> None:
         assert fake.token not in str(caught.value)
 
 
+async def test_an_object_that_is_gone_stops_and_deletes_nothing(fake: Fake) -> None:
+    fake.admin(
+        "POST",
+        "schemas",
+        {
+            "name": "rockets",
+            "singular": "rocket",
+            "properties": [{"name": "name", "type": "string", "fieldType": "text"}],
+        },
+    )
+    portal = Portal(fake, {"rockets": ("name",)}, scan_every=0.2)
+    type_id = fake.ui("GET", "/crm-object-schemas/2026-09/schemas")["results"][0]["objectTypeId"]
+    portal.make(type_id, name="A")
+    async with portal.running() as (_, log):
+        await log.settled()
+        fake.reset(search_rate=10_000)  # another portal under the same id: it does not know the type
+        with pytest.raises(FatalError):
+            await log.end()
+        assert changes_of(log._seen) == []
+
+
 async def test_a_property_that_is_gone_is_told_and_the_rest_goes_on(fake: Fake) -> None:
     fake.admin("POST", "properties", {"objectType": "contacts", "name": "shoe", "type": "string", "fieldType": "text"})
     portal = Portal(fake, {"contacts": ("email", "shoe")})

@@ -401,6 +401,23 @@ async def test_in_a_batch_of_a_hundred_each_gets_its_own_answer(fake: Fake, bodi
     assert portal.count("contacts") == 100
 
 
+@pytest.mark.parametrize("bodies", ["full", "bare"])
+async def test_a_property_that_is_gone_fails_its_own_writes_alone(fake: Fake, bodies: str) -> None:
+    fake.admin("POST", "properties", {"objectType": "contacts", "name": "shoe", "type": "string", "fieldType": "text"})
+    portal = Portal(fake, {"contacts": (EMAIL, "shoe")})
+    one, two = portal.make("contacts", email="a@x.io"), portal.make("contacts", email="b@x.io")
+    async with opened(portal.connector()) as connector:
+        await connector.read("contacts", [one])
+        fake.turn(error_bodies=bodies)
+        fake.ui("DELETE", "/crm/properties/2026-09/contacts/shoe")
+        first, second = await put(
+            connector, "contacts", updating("l", one, {"shoe": "42"}), updating("m", two, {EMAIL: "c@x.io"})
+        )
+        assert refusal(first) == ("rejected", "schema", "shoe")
+        assert (second.outcome, held(second.record, EMAIL, "shoe")) == (Outcome.APPLIED, ["c@x.io", None])
+        assert {record.id for record in await connector.read("contacts", [one, two])} == {one, two}
+
+
 async def test_what_the_rules_expect_is_compared_though_nobody_named_it_before(fake: Fake) -> None:
     portal = Portal(fake)
     record_id = portal.make("contacts", email="a@x.io", phone="1")
