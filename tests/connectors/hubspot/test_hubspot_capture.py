@@ -260,13 +260,13 @@ async def test_a_crash_in_the_middle_of_a_window_tells_the_rest_and_nothing_twic
     async with portal.running(last=False) as (_, log):
         await log.settled()
         await log.store()
-        ids = portal.make_many("contacts", ({"email": f"p{n}@x.io"} for n in range(450)))
+        ids = portal.make_many("contacts", ({"email": f"p{n}@x.io"} for n in range(1500)))
         first = await log.next()
         while not isinstance(first, Batch):
             first = await log.next()
         await log.store(first)
     stored = {change.id for change in first.changes}
-    assert 0 < len(stored) < 450
+    assert 0 < len(stored) < 1500
     async with portal.running() as (_, log):
         assert {change.id for change in await log.changes()} == set(ids) - stored
 
