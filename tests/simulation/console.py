@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import Simulation
 
 ACTS = {
-    "restore": 4,
+    "restore": 7,
     "retry": 2,
     "resync": 2,
     "confirm": 2,
