@@ -299,7 +299,8 @@ def _retry_one(draft: Draft, sync: Sync, link_id: str, category: str) -> None:
     link = draft.link(sync.name, link_id)
     if link is not None and link.status == "failing" and category in ("", link.category):
         end_flight(draft, sync, link)  # one whose answer never came: a person has looked
-        link.refusals, link.recent = [], {}
+        # That the counterpart of a deleted record was edited meanwhile stays true, however often one tries.
+        link.refusals, link.recent = [one for one in link.refusals if one.category == "deleted"], {}
         draft.note(sync.name, link_id, "retry")
         touch(draft, sync, link_id, link)
 
