@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
+from console.cli import run
 from tests.console.conftest import Make
 from tests.end_to_end.engine import Engine, until
 from tests.end_to_end.schemas import COMPANIES, CONTACTS, CRM, SHOP
@@ -27,8 +29,21 @@ def engine(engine_of: Make) -> Engine:
     return engine
 
 
-def refused(engine: Engine, *arguments: str, status: int) -> str:
-    return engine.run(*arguments, status=status).stderr
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
+    """What a command that cannot be carried out says; run in this process."""
+    for name in engine.urls:
+        monkeypatch.setenv(f"{name.upper()}_URL", engine.urls[name])
+    where = ("--file", str(engine.folder / "sync.yaml"), "--home", str(engine.home))
+
+    def said(*arguments: str, status: int) -> str:
+        assert run([*where, *arguments]) == status
+        return capsys.readouterr().err
+
+    return said
 
 
 def test_a_cause_mended_in_the_target_is_tried_again_on_demand(engine: Engine) -> None:
@@ -49,15 +64,15 @@ def test_a_cause_mended_in_the_target_is_tried_again_on_demand(engine: Engine) -
     assert "No record of contacts is failing." in engine.run("retry", "contacts").stdout
 
 
-def test_retry_says_what_it_cannot_do(engine: Engine) -> None:
-    assert "Did you mean contacts?" in refused(engine, "retry", "contatcs", status=2)
-    assert "There is no record crm:999 in contacts" in refused(engine, "retry", "contacts", "crm:999", status=2)
-    assert "crm:1 is in sync, not failing" in refused(engine, "retry", "contacts", "crm:1", status=2)
-    said = refused(engine, "retry", "contacts", "--category", "duplicat", status=2)
+def test_retry_says_what_it_cannot_do(engine: Engine, refused: Refused) -> None:
+    assert "Did you mean contacts?" in refused("retry", "contatcs", status=2)
+    assert "There is no record crm:999 in contacts" in refused("retry", "contacts", "crm:999", status=2)
+    assert "crm:1 is in sync, not failing" in refused("retry", "contacts", "crm:1", status=2)
+    said = refused("retry", "contacts", "--category", "duplicat", status=2)
     assert "Did you mean duplicate?" in said
     engine.run("off", "companies")
     for command in ("retry", "resync"):
-        assert "companies is off" in refused(engine, command, "companies", status=1)
+        assert "companies is off" in refused(command, "companies", status=1)
     engine.run("on", "companies")
     engine.wait("companies")
 
@@ -73,12 +88,14 @@ def test_resync_reads_both_sides_in_full_again_and_returns_before_it_has(engine:
     assert shop.value("SELECT count(*) FROM customers") == 3
 
 
-def test_a_deleted_sync_stays_away_until_it_is_applied_again_and_then_matches_anew(engine: Engine) -> None:
+def test_a_deleted_sync_stays_away_until_it_is_applied_again_and_then_matches_anew(
+    engine: Engine, refused: Refused
+) -> None:
     crm, shop = engine.databases["crm"], engine.databases["shop"]
     assert engine.json("delete", "contacts") == {"sync": "contacts", "state": "deleted", "changed": True}
     until(lambda: all(row["sync"] != "contacts" for row in engine.json("status")["syncs"]), "the sync is forgotten")
     assert "contacts was deleted already" in engine.run("delete", "contacts").stdout
-    assert "contacts was deleted" in refused(engine, "on", "contacts", status=2)
+    assert "contacts was deleted" in refused("on", "contacts", status=2)
     assert shop.value("SELECT count(*) FROM customers") == 3
     crm.run("UPDATE contacts SET first_name = 'Anna' WHERE email = 'ann@x.org'")
     engine.down()
