@@ -25,7 +25,7 @@ again by identifier, and `capabilities.tokens` is false.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import ClassVar
 
@@ -148,8 +148,11 @@ class PostgresConnector:
                 return await self._discover(connection)
         return self._known
 
-    async def _shape(self, name: str) -> read.Shape:
-        if time.monotonic() - self._looked > _FRESH:
+    async def _shape(self, name: str, fields: Iterable[str] = ()) -> read.Shape:
+        """How the object is read and written. Looked at anew now and then, and where a field is asked for that was not there."""
+        made = self._shapes.get(name)
+        lacks = made is not None and not made.columns.keys() >= set(fields)
+        if lacks or time.monotonic() - self._looked > _FRESH:
             self._known = None
         known = await self._discovered()
         if name not in self._shapes:
@@ -309,6 +312,7 @@ class PostgresConnector:
 
     async def snapshot(self, object: str, resume: str | None) -> AsyncIterator[Page]:
         """A full read in the order of the key; `resume` is the id after which it goes on. A table that is gone reads empty."""
+        self._known = None  # it is read for what it holds now, new columns too
         shape = await self._shape(object)
         if not shape.table.is_there:
             yield Page(object, (), None)
@@ -351,7 +355,7 @@ class PostgresConnector:
 
     async def find(self, object: str, identifiers: Sequence[Identifier]) -> list[Record]:
         """Records that match any of the identifiers, normalised as the rules do."""
-        shape = await self._shape(object)
+        shape = await self._shape(object, [identifier.field for identifier in identifiers])
         if not shape.table.is_there:
             return []
         async with self._control.session(f"searching {object}") as connection, self._current(object):
@@ -378,7 +382,8 @@ class PostgresConnector:
         """Does the writes, one answer each in the same order."""
         if not writes:
             return []
-        shape = await self._shape(object)
+        named = {name for write in writes for name in (*write.values, *write.expect)}
+        shape = await self._shape(object, named.union(*([i.field for i in write.identifiers] for write in writes)))
         if not shape.table.is_there:
             return [absent(write, shape.table.problems[0]) for write in writes]
         async with self._writer.session(f"writing {object}") as connection, self._current(object, writing=True):

@@ -788,3 +788,21 @@ async def test_accounts_in_one_database_do_not_mix(url: str) -> None:
             for log in (first, second):
                 assert only(await log.changes()).token is not None
         await asyncio.gather(crm.release(), shop.release())
+
+
+async def test_a_column_that_has_just_been_added_is_read_written_and_found(url: str) -> None:
+    run(url, "CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1), (2)")
+    async with opened(connector(url, *uses("t"))) as account:
+        await account.prepare()
+        assert only(await account.read("t", ["1"])).values == {"id": 1}
+        run(url, "ALTER TABLE t ADD COLUMN code text DEFAULT 'x'")
+        (page,) = await all_pages(account, "t")
+        assert [record.values["code"] for record in page.records] == ["x", "x"]
+        await account.release()
+    async with opened(connector(url, *uses("t"))) as account:
+        await account.read("t", ["1"])
+        run(url, "ALTER TABLE t ADD COLUMN rank text", "UPDATE t SET rank = 'first' WHERE id = 2")
+        assert only(await account.find("t", [Identifier("rank", "exact", "first")])).id == "2"
+        run(url, "ALTER TABLE t ADD COLUMN note text")
+        applied(await one(account, update("l", "1", {"note": "n"}), name="t"))
+        assert only(await account.read("t", ["1"])).values["note"] == "n"

@@ -354,6 +354,17 @@ def test_what_has_no_identifiers_is_not_doubled_by_a_sync_added_again_nor_by_a_l
     office.agreed()
 
 
+def test_what_a_new_column_holds_by_default_crosses_when_it_is_mapped(office: Office) -> None:
+    office.crm.run("ALTER TABLE products ADD COLUMN rating integer DEFAULT 5")
+    office.desk.run("ALTER TABLE articles ADD COLUMN stars integer")
+    products = {**SYNCS["products"], "mapping": [*SYNCS["products"]["mapping"], {"crm": "rating", "desk": "stars"}]}
+    office.engine.configure({**SYNCS, "products": products}, {"desk": DESK_OBJECTS})
+    office.engine.run("apply", "--yes")
+    office.agreed()
+    assert office.desk.run("SELECT DISTINCT stars FROM articles") == [{"stars": 5}], "no log tells of a default"
+    assert office.crm.run("SELECT DISTINCT rating FROM products") == [{"rating": 5}]
+
+
 def test_a_dropped_table_fails_its_own_records_and_no_others(office: Office) -> None:
     crm, desk = office.crm, office.desk
     desk.run("ALTER TABLE memo_people DROP CONSTRAINT memo_people_memo_no_fkey")
