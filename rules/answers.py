@@ -13,7 +13,7 @@ from rules.origins import moment
 from rules.plan import Sync
 from rules.records import store
 from rules.remedies import remedy
-from rules.seats import claims, dissolve, has_lost, leave, place_of, reference, seat_record
+from rules.seats import claims, dissolve, has_lost, leave, place_of, reference, seat_record, tell
 from rules.sending import command_of, digest_of_field, digest_of_flight, end_flight, landed, set_status
 from rules.state import Flight, Image, Link, Refusal
 from rules.version import NEVER
@@ -255,6 +255,7 @@ def _look_around(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
     if link.refusals:
         refusal = link.refusals[-1]
         set_status(draft, link, "failing", refusal.category, refusal.message, refusal.other)
+        tell(draft, sync, link)
     draft.save_link(sync.name, link_id, link)
     draft.bereave(sync.name, link_id)
 
@@ -392,6 +393,8 @@ def show_lost(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
     flight = link.flight
     assert flight is not None
     account = sync.sides[flight.side].account
+    if link.status == "pending":
+        tell(draft, sync, link)
     message = f"{account} has not said whether it created the record: look there, and retry if it did not"
     set_status(draft, link, "failing", "unknown", message)
     draft.save_link(sync.name, link_id, link)

@@ -120,13 +120,14 @@ def _move_or_mark(draft: Draft, sync: Sync, side: int, named: tuple[str, Link], 
     link_id, link = named
     image = draft.image(*survivor)
     seat = None if image is None or image.gone else image.seats.get(sync.name)
+    is_told(link, side)
     if link.merged is not None:
+        draft.bereave(sync.name, link_id)
         return False
     if image is not None and (image.gone or (seat is not None and seat.link is not None)):
         if not link.gone[side]:
             draft.stir(survivor[0], survivor[1], link.ids[side] or "")
         link.gone[side], link.refusals, link.doomed = True, [], False
-        is_told(link, side)
         draft.bereave(sync.name, link_id)
         link.merged, link.restoring = reference(sync, side, survivor[2]), None
         touch(draft, sync, link_id, link)
@@ -139,7 +140,6 @@ def _move_or_mark(draft: Draft, sync: Sync, side: int, named: tuple[str, Link], 
         draft.save_image(survivor, Image(NEVER, {}, "", {sync.name: Seat(side)}, partial=True))
     draft.sync(sync.name).moved = True
     link.gone[side], link.refusals = False, []
-    is_told(link, side)
     if link.flight is not None:
         link.flight.sources = {}  # it was for the loser: the survivor does not have it
     if image is not None and not image.partial:

@@ -16,7 +16,7 @@ from rules.origins import changes_of, of_field
 from rules.plan import Sync
 from rules.references import Counterparts, named, watched
 from rules.reviving import next_in_turn, pay
-from rules.seats import claims, forget, reference, side_image
+from rules.seats import claims, forget, reference, side_image, tell
 from rules.sending import (
     Write,
     call_for,
@@ -60,6 +60,8 @@ def touch(draft: Draft, sync: Sync, link_id: str, link: Link, committed_at: floa
     _go_on(draft, sync, link_id, link)
     if link.status == "failing" and stood != (link.status, link.category):
         _note_failing(draft, sync, link_id, link)
+    if stood[0] == "pending" and link.status == "failing" and (None in link.ids or any(link.gone)):
+        tell(draft, sync, link)  # who requires the counterpart waits in vain
     _rest(draft, sync, link)
     draft.save_link(sync.name, link_id, link)
 

@@ -164,6 +164,25 @@ def test_a_required_reference_that_is_pending_turns_failing_when_its_counterpart
     assert office.world.stands("crm", "1", "people") == ("failing", "missing_required")
 
 
+def test_a_required_reference_to_a_record_that_is_refused_while_it_waits_turns_failing_and_follows_when_that_is_there() -> (
+    None
+):
+    office = required(Office())
+    office.world.start()
+    office.firms.refuse = lambda command, stored: ("permission", "no", None)
+    office.companies.create(name="Acme")
+    office.people.create(email="a@x.io", company_id=1)
+    office.world.take("crm")
+    assert office.world.stands("crm", "1", "people") == ("pending", "missing_required")
+    office.world.settle()
+    assert office.world.stands("crm", "1", "companies") == ("failing", "permission")
+    assert office.world.stands("crm", "1", "people") == ("failing", "missing_required")
+    office.firms.refuse = lambda command, stored: None
+    office.companies.edit("1", city="Somewhere")
+    office.world.settle()
+    assert office.world.stands("crm", "1", "people") == ("in_sync", None)
+
+
 def test_a_record_may_refer_to_another_of_its_own_sync() -> None:
     office = Office()
     office.people.create(email="boss@x.io")

@@ -470,6 +470,19 @@ def test_a_pair_of_which_only_a_write_has_missed_a_record_is_not_forgotten_when_
         assert world.stands("shop", "50") == ("failing", "deleted")
 
 
+def test_a_pair_of_which_both_records_are_merged_away_is_forgotten_though_a_write_missed_one_before() -> None:
+    world = linked(count=2)
+    world.right.edit("1", tel="1")
+    world.take("shop")
+    world.left.merge("1", "2")
+    world.deliver()
+    world.think_all()
+    world.right.merge("1", "2")
+    world.take("shop")
+    world.settle()
+    assert [sorted(side.id for side in row.sides.values()) for row in world.rows().values()] == [["2", "2"]]
+
+
 def test_an_id_that_was_used_before_by_a_forgotten_record_is_taken_for_what_it_is() -> None:
     world = linked(count=2)
     for app in (world.left, world.right):
