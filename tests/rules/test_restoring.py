@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.rules.world import deals, people
+from tests.rules.world import MAPPING, deals, people
 
 SIDES = pytest.mark.parametrize("side", ["crm", "shop"])
 
@@ -90,3 +90,14 @@ def test_a_counterpart_that_was_edited_meanwhile_stays_whatever_is_asked_after_t
     row = world.of("shop", "1")
     assert (row.status, row.category) == ("failing", "deleted")
     assert "edited meanwhile" in (row.message or "")
+
+
+def test_a_record_with_another_id_that_a_write_does_not_find_costs_its_counterpart_nothing() -> None:
+    world = people(deletes="propagate", mapping=MAPPING[:2])
+    world.left.create(email="a@x.io", phone="600")
+    world.start()
+    world.right.renumber("1", "7")  # the log has not told yet when the new mapping is filled
+    world.edit_rules(mapping=MAPPING)
+    assert list(world.left.records) == ["1"]
+    assert world.right.records["7"]["tel"] == "600"
+    assert world.stands("crm", "1") == ("in_sync", None)

@@ -1,0 +1,49 @@
+"""Matching (section 2) of records that come one by one, when the first sync is over: the walk of a full read does not help there."""
+
+from __future__ import annotations
+
+from tests.rules.world import MAPPING, World, people
+
+
+def things() -> World:
+    """Records that match by their email, then by their name. The apps themselves look for nothing."""
+    world = people(
+        kind="custom",
+        mapping=[MAPPING[0], {**MAPPING[1], "identifier": "name"}, MAPPING[2]],
+        filters={"shop": [{"field": "memo", "op": "is_empty"}]},
+    )
+    world.left.finds = world.right.finds = False
+    return world
+
+
+def test_a_record_whose_first_identifier_finds_nobody_is_matched_by_the_next() -> None:
+    world = things().start()
+    world.right.create(mail="old@x.io", full_name="Ann  Lee", memo="kept out")
+    world.settle()
+    world.left.create(email="new@x.io", name="ann lee")
+    world.settle()
+    assert len(world.right.records) == 1
+    assert world.stands("crm", "1") == ("in_sync", None)
+    assert world.right.records["1"]["mail"] == "new@x.io"
+
+
+def test_the_first_identifier_goes_before_the_next_though_that_finds_an_older_record() -> None:
+    world = things().start()
+    world.right.create(mail="other@x.io", full_name="Ann", memo="kept out")
+    world.right.create(mail="a@x.io", full_name="Bea", memo="kept out")
+    world.settle()
+    world.left.create(email="a@x.io", name="Ann")
+    world.settle()
+    assert world.of("crm", "1").sides["shop"].id == "2"
+
+
+def test_a_candidate_that_is_taken_falls_through_to_the_next_identifier() -> None:
+    world = things().start()
+    world.left.create(email="a@x.io", name="Ann")
+    world.settle()
+    world.right.create(mail="b@x.io", full_name="Bea", memo="kept out")
+    world.settle()
+    world.left.create(email="a@x.io", name="Bea")
+    world.settle()
+    assert world.of("crm", "2").sides["shop"].id == "2"
+    assert world.stands("crm", "2") == ("in_sync", None)
