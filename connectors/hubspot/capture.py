@@ -43,6 +43,7 @@ from connectors.hubspot.windows import Place, after, next_window
 log = logging.getLogger(__name__)
 
 NOTED_EVERY = 600.0  # seconds after which the place is noted though nothing has happened
+URGENT = ("search", "journal")  # rounds that tell of live changes
 SCANNED = "t\tscan"  # the note of when all ids were scanned last
 
 
@@ -247,10 +248,15 @@ class Capture:
             yield item
 
     async def _look(self, kind: str, rounds: Rounds) -> AsyncIterator[Captured]:
+        """All objects, one after the other. What takes long lets live changes through in between."""
         for finder in self._finders:
             async for told in self._looks(kind, finder):
                 for item in self._told(finder, told):
                     yield item
+                urgent = None if kind in URGENT else rounds.due(marked=False)
+                if urgent in URGENT:
+                    async for item in self._round(urgent, rounds):
+                        yield item
             if kind == "search":
                 for changed in await self._look_at_definition(finder, rounds):
                     yield changed
@@ -282,18 +288,12 @@ class Capture:
             yield told
 
     async def _reach_marks(self, rounds: Rounds) -> AsyncIterator[Captured]:
-        """Looks at everything, as all that was there when the marks were set is then told; a search in time for what else happens goes in between."""
+        """Looks at everything: all that was there when the marks were set is then told."""
         marks, self._marks = self._marks, []
         for kind in ("archived", "scan", "associations"):
             began = self._client.now()
-            for finder in self._finders:
-                async for told in self._looks(kind, finder):
-                    for item in self._told(finder, told):
-                        yield item
-                    if rounds.due(marked=False) == "search":
-                        async with aclosing(self._round("search", rounds)) as items:  # type: ignore[type-var]
-                            async for item in items:
-                                yield item
+            async for item in self._look(kind, rounds):
+                yield item
             rounds.done(kind, began)
         for mark, _ in marks:
             yield Marked(mark, "")

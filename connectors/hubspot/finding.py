@@ -13,7 +13,7 @@ from connectors.base import Change
 from connectors.hubspot.client import RefusedError
 from connectors.hubspot.definitions import Definitions, Fields, next_page
 from connectors.hubspot.errors import Json
-from connectors.hubspot.known import Known, Told
+from connectors.hubspot.known import NOTHING, Known, Told
 from connectors.hubspot.limits import Use
 from connectors.hubspot.mapping import BATCH, MERGED, Shape
 from connectors.hubspot.reading import ENDS, Found, Reader
@@ -181,8 +181,7 @@ class Finder:
                 for record_id, stamp in listed.items()
                 if self.known.is_news(record_id, stamp) or self.known.entries[record_id].gone
             ]
-            if news:
-                yield await self.look_at(news, use=Use.BULK)
+            yield await self.look_at(news, use=Use.BULK) if news else NOTHING
             if after is None:
                 break
         lost = sorted(before - met)
@@ -239,6 +238,7 @@ class Finder:
                     and entry.refs != self._in_order(refs.get(one, {}))
                 )
             ]
+            yield NOTHING
             for first in range(0, len(differing), BATCH):
                 some = differing[first : first + BATCH]
                 found = await self._read(some, Use.LIVE)

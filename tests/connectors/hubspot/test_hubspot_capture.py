@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from connectors.base import Batch, FatalError, FieldsChanged, Op
+from connectors.base import Batch, FatalError, FieldsChanged, Marked, Op
 from tests.connectors.contract_tools import changes_of, logging, only, opened
 from tests.connectors.hubspot.fake.process import Fake
 from tests.connectors.hubspot.portal import CONTACT, Portal, creating, next_changes, put, told, updating
@@ -69,6 +69,27 @@ async def test_what_is_edited_while_pages_are_read_is_seen(fake: Fake) -> None:
         assert {record_id: name for record_id, name in last.items() if name == "new"} == dict.fromkeys(
             (ids[3], ids[300], ids[599]), "new"
         )
+
+
+async def test_a_look_at_everything_lets_live_changes_through(fake: Fake) -> None:
+    portal = Portal(fake)
+    ids = portal.make_many("contacts", ({"email": f"p{n}@x.io"} for n in range(1000)))
+    async with portal.running() as (connector, log):
+        await log.settled()
+        fake.turn(latency=0.2)  # ten pages of ids take two seconds
+        await connector.mark("all")
+        portal.edit("contacts", ids[-1], firstname="live")
+        events = [await log.next()]
+        while not changes_of(events) or not any(isinstance(event, Marked) for event in events):
+            events.append(await log.next())
+        told_at = next(place for place, event in enumerate(events) if changes_of([event]))
+        marked_at = next(place for place, event in enumerate(events) if isinstance(event, Marked))
+        assert told_at < marked_at
+        calls = [route for (route,) in fake.sql("SELECT route FROM calls ORDER BY seq")]
+        found = max(place for place, route in enumerate(calls) if "batch/read" in route)
+        listed = max(place for place, route in enumerate(calls) if route.endswith("objects/{v}/{type}"))
+        assert found < listed, "it was read while ids were still being listed"
+    fake.turn(latency=0)
 
 
 async def test_an_edited_pipeline_moves_every_deal_and_changes_no_value(fake: Fake) -> None:
