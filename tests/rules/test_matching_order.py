@@ -1,4 +1,4 @@
-"""Matching (section 2) of records that come one by one, when the first sync is over: the walk of a full read does not help there."""
+"""Matching (section 2) where the order decides in which identifiers are tried: of records that come one by one, and in a full read."""
 
 from __future__ import annotations
 
@@ -47,3 +47,14 @@ def test_a_candidate_that_is_taken_falls_through_to_the_next_identifier() -> Non
     world.settle()
     assert world.of("crm", "2").sides["shop"].id == "2"
     assert world.stands("crm", "2") == ("in_sync", None)
+
+
+def test_in_a_full_read_all_pairs_by_the_second_identifier_go_before_those_by_the_third_whatever_the_age() -> None:
+    mapping = [MAPPING[0], {**MAPPING[1], "identifier": "name"}, {**MAPPING[2], "identifier": "exact"}]
+    world = people(kind="custom", mapping=mapping)
+    world.left.create(email="1@x.io", name="Ann", phone="600")
+    world.left.create(email="2@x.io", name="Bea", phone="700")
+    world.right.create(mail="3@x.io", full_name="Bea", tel="600")
+    world.start()
+    assert world.of("crm", "2").sides["shop"].id == "1"
+    assert world.of("crm", "1").sides["shop"].id == "2"
