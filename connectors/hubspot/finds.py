@@ -80,9 +80,13 @@ class Finds:
     ) -> list[Image]:
         if await self._is_small(shape):
             images: list[Image] = []
-            async for page, _ in self._reader.pages(shape, fields, None, use=Use.WRITE):
+            async for page, following in self._reader.pages(shape, fields, None, use=Use.WRITE):
                 images += page
-            return images
+                if following is None:
+                    return images
+                # Search counts what its index has seen; so many were made just now.
+                self._large[shape.type_id] = time.monotonic()
+                break
         ids: list[str] = []
         for (field, type_), values in raw.items():
             forms = sorted({form for value in values | wanted[field, type_] for form in forms_of(type_, value)})

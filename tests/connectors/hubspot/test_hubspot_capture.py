@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from connectors.base import Batch, FatalError, FieldsChanged, Marked, Op
+from connectors.base import Batch, Context, FatalError, FieldsChanged, Marked, Op
+from connectors.hubspot import HubSpotConnector
 from tests.connectors.contract_tools import changes_of, logging, only, opened
 from tests.connectors.hubspot.fake.process import Fake
 from tests.connectors.hubspot.portal import CONTACT, Portal, creating, next_changes, put, told, updating
@@ -120,6 +121,29 @@ async def test_only_properties_that_a_sync_names_are_asked_for(fake: Fake) -> No
     asked = {one["object"]: set(one["properties"]) - own for one in fake.calls()["results"] if one["properties"]}
     assert asked["contacts"] == {"email"}
     assert asked["deals"] <= {"amount", "deal_currency_code"}, "an amount and its currency belong together"
+
+
+async def test_what_is_used_of_the_limits_and_what_is_left_is_told(fake: Fake) -> None:
+    told_of: dict[str, tuple[float, float]] = {}
+    portal = Portal(fake)
+    context = Context(
+        "acme",
+        "crm",
+        portal.uses("contacts"),
+        portal.memory(),
+        lambda name, used, left: told_of.update({name: (used, left)}),
+    )
+    fake.turn(burst=100, daily=5000)
+    async with (
+        opened(HubSpotConnector(portal.settings(searches=5), context)) as connector,
+        logging(portal, connector) as log,
+    ):
+        await log.settled()
+        await log.settled()
+        assert set(told_of) == {"day", "ten_seconds", "searches"}
+        assert sum(told_of["day"]) == 5000 and told_of["day"][0] > 3
+        assert sum(told_of["ten_seconds"]) == 100 and told_of["ten_seconds"][0] > 3
+        assert sum(told_of["searches"]) == 5
 
 
 # ---------------------------------------------------------------- associations

@@ -380,6 +380,28 @@ async def test_a_contact_is_found_by_an_additional_address(fake: Fake) -> None:
         assert (result.outcome, result.id) == (Outcome.EXISTS, record_id)
 
 
+async def test_an_object_that_search_takes_for_empty_is_not_listed_in_full(fake: Fake) -> None:
+    fake.turn(index_delay=60)
+    portal = Portal(fake, {"companies": ("name", "domain")})
+    portal.make_many("companies", ({"name": f"c{n}", "domain": f"c{n}.io"} for n in range(2500)))
+    identifiers = (Identifier("domain", "domain", "c7.io"),)
+    async with opened(portal.connector()) as connector:
+        before = fake.calls()["last"]
+        for _ in range(2):
+            await connector.find("companies", identifiers)
+        listed = [one["count"] for one in fake.calls(before)["results"] if one["route"].endswith("objects/{v}/{type}")]
+        assert listed == [10]
+        fake.turn(index_delay=0)
+        fake.admin(
+            "POST",
+            "touch",
+            {"type": "companies", "ids": [portal.make("companies", name="x", domain="https://www.c7.io")]},
+        )
+        assert [record.values["domain"] for record in await connector.find("companies", identifiers)] == [
+            "https://www.c7.io"
+        ]
+
+
 @pytest.mark.parametrize("bodies", ["full", "nested", "bare"])
 @pytest.mark.parametrize("status", ["200", "207"])
 async def test_in_a_batch_of_a_hundred_each_gets_its_own_answer(fake: Fake, bodies: str, status: str) -> None:
