@@ -163,13 +163,15 @@ class Connection:
     def _send_letters(self, outputs: Outputs) -> None:
         self.crashes.counts.meet("8: a refused command goes to the dead letters", len(outputs.letters))
 
-    def send_late(self) -> None:
+    def send_late(self) -> bool:
         """A worker that was declared dead wakes up and sends what it had decided before: commands and ticks come late, and again."""
-        if self.sent:
-            late = self.chooser.pick(list(self.sent))
-            self.crashes.counts.meet("fate: a zombie sends its outputs again")
-            self._send_commands(late)
-            self._send_ticks(late)
+        if not self.sent:
+            return False
+        late = self.chooser.pick(list(self.sent))
+        self.crashes.counts.meet("fate: a zombie sends its outputs again")
+        self._send_commands(late)
+        self._send_ticks(late)
+        return True
 
     # ---------------------------------------------------------------- deciding
 

@@ -179,10 +179,10 @@ class Delivery:
         if in_hand and self.chooser.chance(0.2):
             self.wake_zombie()
 
-    def wake_zombie(self) -> None:
+    def wake_zombie(self) -> bool:
         """An owner that was declared dead writes what it has in hand: refused by its epoch once the new owner has written anything."""
         if not self.grave:
-            return
+            return False
         epoch, batch = self.grave.popleft()
         first = batch[0].order
         assert isinstance(first, Commands)
@@ -190,14 +190,15 @@ class Delivery:
         fenced = epoch < self.account.ledger.fence.epoch
         still_to_do = bool(self.topic) and self.topic[0].offset <= batch[0].offset
         if not machine.object.capabilities.tokens or machine.down or not (fenced or still_to_do):
-            return
+            return False
         try:
             results = self._write(batch, epoch)
         except FencedError:
             self.crashes.counts.meet("fate: a zombie is fenced")
-            return
+            return True
         assert not fenced, "a zombie wrote"
         self.crashes.counts.meet("fate: a zombie writes before the new owner does")
         if self.chooser.chance(0.5):
             for connection, event in results:
                 self.send(connection, event)
+        return True

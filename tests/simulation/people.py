@@ -32,15 +32,17 @@ IN_ORDER = (
 )  # what a full scan cannot tell from deletions, and people leave alone there
 
 
-def act(world: Simulation) -> None:
-    """Somebody works in an app."""
+def act(world: Simulation) -> bool:
+    """Somebody works in an app; whether that came to anything."""
     machine = world.chooser.pick(world.machines)
     doing = world.chooser.weigh(ACTS)
     if (doing not in ("create", "revive") and not machine.records) or (machine.unlogged and doing in IN_ORDER):
-        return
-    if _DO[doing](world, machine):
-        world.counts.meet(f"person: {doing}")
-        world.say("person", *world.deeds[-1][1:5])
+        return False
+    if not _DO[doing](world, machine):
+        return False
+    world.counts.meet(f"person: {doing}")
+    world.say("person", *world.deeds[-1][1:5])
+    return True
 
 
 def some_record(world: Simulation, machine: Machine) -> str:

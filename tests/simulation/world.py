@@ -61,16 +61,13 @@ class Simulation:
         self.homes = {name: connection_name(config["between"]) for name, config in self.setting.syncs.items()}
         self.off: list[str] = []
         self.edited: set[str] = set()  # syncs whose rules were edited since the last rest
-        self.bent: set[str] = (
-            set()
-        )  # syncs whose policy was ever edited: what was settled under the earlier one stays as it is
+        # Syncs whose policy was ever edited: what was settled under the earlier one stays as it is.
+        self.bent: set[str] = set()
         self.restores: list[tuple[int, str, str]] = []  # how many deeds there were, sync, account
         self.reads: list[tuple[int, str]] = []  # how many deeds there were when a sync asked for a full read
         self.spare_filters: dict[str, Any] = {}
         self.confirmed = False  # something was stopped, and a person has let it go on, at the last rest
-        self.refusing = (
-            False  # since the last rest an app has refused what is right, or an answer may have been lost for good
-        )
+        self.refusing = False  # an app has refused what is right since the last rest
         self.broken: set[tuple[str, str]] = set()
         self.tokens: set[str] = set()  # of all commands that were ever decided
         self.judges: list[Judge] = []  # look at each decision before it has any effect
@@ -164,11 +161,10 @@ class Simulation:
         """A connection decides what comes next in its inbox."""
         return self.chooser.pick(list(self.connections.values())).reconcile()
 
-    def _wake_zombie(self) -> None:
+    def _wake_zombie(self) -> bool:
         if self.chooser.chance(0.5):
-            self.chooser.pick(list(self.deliveries.values())).wake_zombie()
-        else:
-            self.chooser.pick(list(self.connections.values())).send_late()
+            return self.chooser.pick(list(self.deliveries.values())).wake_zombie()
+        return self.chooser.pick(list(self.connections.values())).send_late()
 
     # ---------------------------------------------------------------- orders
 
