@@ -87,6 +87,16 @@ def test_a_portal_and_a_database_stay_the_same(engines: Make, hubspot: Fake, mon
     ann = portal.make("contacts", email="Ann@acme.com", phone="123")
     zoe = portal.make("contacts", email="zoe@there.io", firstname="Zoe")
     portal.relate("contacts", zoe, "companies", acme, 1)
+    # What changes nothing changes nothing, and asks for no more than is named.
+    engine.run("check")
+    engine.run("preview")
+    assert "firstname" in engine.run("suggest", "crm:people", "portal:contacts").stdout
+    made = hubspot.ui("GET", "/crm/properties/2026-09/contacts")["results"]
+    assert "tandem_sync_id" not in {one["name"] for one in made}
+    assert (portal.count("contacts"), portal.count("companies")) == (2, 1)
+    asked = {name for one in hubspot.calls()["results"] if one["object"] == "contacts" for name in one["properties"]}
+    assert asked <= {"email", "firstname", "phone", "hs_merged_object_ids", "hs_object_id", "lastmodifieddate"}
+
     engine.up(workers=1)
     engine.wait()
     # Matched and merged; what was on one side alone is on both, with its company.
