@@ -285,6 +285,18 @@ async def test_a_gdpr_deletion_leaves_no_trace_and_is_found_by_the_scan(fake: Fa
         assert told(await log.changes()) == []
 
 
+async def test_the_scan_alone_finds_what_was_archived_and_what_is_back(fake: Fake) -> None:
+    portal = Portal(fake, archived_every=3600, scan_every=0.2)
+    record_id = portal.make("contacts", email="ann@x.io")
+    portal.make("contacts", email="bob@x.io")
+    async with portal.running() as (_, log):
+        await log.settled()  # the archive has been looked at, and is not again
+        portal.archive("contacts", record_id)
+        assert told(await next_changes(log)) == [("delete", record_id, None)]
+        portal.restore("contacts", record_id)
+        assert told(await next_changes(log)) == [("upsert", record_id, None)]
+
+
 async def test_a_purged_record_is_forgotten_and_not_told_again(fake: Fake) -> None:
     portal = Portal(fake)
     record_id = portal.make("contacts", email="ann@x.io")
