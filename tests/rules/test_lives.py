@@ -1,4 +1,4 @@
-"""Deletion and restore (section 6), where one rule alone keeps a record from being made twice, or from being lost."""
+"""Deletion, restore and merge (section 6), where one rule alone keeps a record from being made twice, or a value from being lost."""
 
 from __future__ import annotations
 
@@ -101,3 +101,19 @@ def test_a_record_with_another_id_that_a_write_does_not_find_costs_its_counterpa
     assert list(world.left.records) == ["1"]
     assert world.right.records["7"]["tel"] == "600"
     assert world.stands("crm", "1") == ("in_sync", None)
+
+
+@pytest.mark.parametrize("empty", ["keep", "propagate"])
+def test_what_was_on_its_way_from_a_loser_fills_the_survivor_that_never_had_it(empty: str) -> None:
+    world = people(empty=empty)
+    world.left.create(email="a@x.io")
+    world.left.create(name="Ann")  # without an email it does not enter
+    world.start()
+    world.left.edit("1", phone="600")
+    world.take("crm")
+    world.left.merge("1", "2")
+    world.take("crm")
+    world.settle()
+    assert world.right.records["1"]["tel"] == "600"
+    assert world.left.records["2"]["phone"] == "600"
+    assert world.stands("crm", "2") == ("in_sync", None)
