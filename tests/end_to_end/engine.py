@@ -20,6 +20,8 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from tests.end_to_end.commands import COMMANDS
+
 TANDEM = str(Path(sys.executable).with_name("tandem"))
 PATIENCE = 60.0  # seconds that a condition may take before the test fails; no test depends on less
 
@@ -98,14 +100,8 @@ class Engine:
 
     def run(self, *arguments: str, status: int = 0, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end."""
-        done = subprocess.run(
-            [TANDEM, "--file", str(self.folder / "sync.yaml"), "--home", str(self.home), *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        words = ["--file", str(self.folder / "sync.yaml"), "--home", str(self.home), *arguments]
+        done = COMMANDS.run(words, self.environment, timeout)
         if done.returncode != status:
             raise CommandError(f"{arguments}: status {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.tail()}")
         return done
