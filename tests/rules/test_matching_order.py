@@ -58,3 +58,37 @@ def test_in_a_full_read_all_pairs_by_the_second_identifier_go_before_those_by_th
     world.start()
     assert world.of("crm", "2").sides["shop"].id == "1"
     assert world.of("crm", "1").sides["shop"].id == "2"
+
+
+def test_of_several_candidates_for_a_record_that_comes_later_the_oldest_is_taken() -> None:
+    world = things().start()
+    for _ in range(3):
+        world.right.create(mail="a@x.io", memo="kept out")
+    world.settle()
+    world.left.create(email="a@x.io")
+    world.settle()
+    assert world.of("crm", "1").sides["shop"].id == "1"
+
+
+def test_of_twins_of_which_the_first_is_still_being_created_the_second_is_a_duplicate_without_the_apps_help() -> None:
+    world = things().start()
+    for _ in range(2):
+        world.left.create(email="a@x.io")
+    world.take("crm")
+    world.settle()
+    assert len(world.right.records) == 1
+    assert world.stands("crm", "1") == ("in_sync", None)
+    assert world.stands("crm", "2") == ("failing", "duplicate")
+
+
+def test_the_twin_of_a_record_whose_counterpart_was_deleted_does_not_bring_that_back() -> None:
+    world = things().start()
+    for _ in range(2):
+        world.left.create(email="a@x.io")
+    world.settle()
+    world.right.delete("1")
+    world.settle()
+    world.left.edit("2", phone="600")
+    world.settle()
+    assert world.right.records == {}
+    assert world.stands("crm", "2") == ("failing", "duplicate")
