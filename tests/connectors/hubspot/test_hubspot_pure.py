@@ -170,6 +170,8 @@ def test_of_two_images_the_one_with_the_later_change_is_newer_however_they_were_
     assert not quick.newer_than(slow)
     # The same state read twice (an association moves no date): the later read.
     assert version_of(300, 150).newer_than(version_of(200, 150))
+    # Of different records: what is read later is the newer, whenever it was changed.
+    assert version_of(500, 5).newer_than(version_of(400, 390))
     # A change in the very millisecond in which an older image was asked for.
     assert version_of(149, 150).newer_than(version_of(150, 20))
 
