@@ -14,7 +14,7 @@ from rules.links import touch
 from rules.matching import is_creating, known_pairs
 from rules.plan import Sync
 from rules.references import compare_anew
-from rules.seats import dissolve, place_of, side_image
+from rules.seats import dissolve, has_lost, place_of, side_image
 from rules.sending import call_for, set_status
 from rules.state import Image, Link, identifier_prefix
 from rules.work import PART, SLICE, run, start
@@ -162,6 +162,8 @@ def _tell_peers(draft: Draft, places: list[Place]) -> None:
                 judge(draft, sync, side, place, image)
             elif link is not None and None in link.ids and link.flight is None:
                 touch(draft, sync, seat.link, link)
+            elif link is not None and has_lost(link):
+                draft.bereave(sync.name, seat.link)  # what the other sync has paired may take the place
 
 
 def _fill_place(draft: Draft, sync_name: str, link_id: str) -> None:

@@ -21,7 +21,7 @@ from rules.echoes import doubt
 from rules.entry import judge, make_link
 from rules.events import Marked, ReadDone, ReadRequest, SetMark
 from rules.links import look_after
-from rules.matching import exclusion
+from rules.matching import KNOWN, exclusion, known_pairs
 from rules.plan import Sync
 from rules.records import is_met
 from rules.seats import place_of, reference, tell
@@ -178,17 +178,19 @@ def _drop_unmet(draft: Draft, sync: Sync, side: int, record_id: str, *, told: bo
 
 
 def _pairs(draft: Draft, sync: Sync) -> None:
-    """What the accounts remember is linked: pairs of this sync first, then those of others; of each side's records."""
+    """What the accounts remember is linked: pairs of this sync first, then those of others, and those that other syncs of the same objects have
+    linked; of each side's records."""
     part = draft.sync(sync.name).part
     side, own_only = part % 2, part < 2
+    all_of_them = not own_only and bool(draft.rules.peers[sync.name])
 
     def step(key: bytes) -> None:
-        record_id = parts(key)[2]
+        record_id = parts(key)[-1]
         image = draft.image(*place_of(sync, side, record_id))
         if image is not None and image.seats[sync.name].link is None:
             _pair_remembered(draft, sync, side, record_id, image, own_only=own_only)
 
-    if run(draft, sync.name, STAGE, f"q{sync.name}\0{side}\0".encode(), step):
+    if run(draft, sync.name, STAGE, f"{'u' if all_of_them else 'q'}{sync.name}\0{side}\0".encode(), step):
         if part < 3:
             _next(draft, sync, "pairs", part + 1)
         else:
@@ -197,15 +199,14 @@ def _pairs(draft: Draft, sync: Sync) -> None:
 
 def _pair_remembered(draft: Draft, sync: Sync, side: int, record_id: str, image: Image, *, own_only: bool) -> None:
     other = sync.sides[1 - side]
-    for name, account, object_name, paired in image.pairs:
+    own = [pair[3] for pair in image.pairs if pair[:3] == (sync.name, other.account, other.object.name)]
+    for paired in own if own_only else known_pairs(draft, sync, record_id, image):
         counterpart = draft.image(other.account, other.object.name, paired)
-        if (account, object_name) != (other.account, other.object.name) or (own_only and name != sync.name):
-            continue
         seat = None if counterpart is None or counterpart.gone else counterpart.seats.get(sync.name)
         if counterpart is not None and not counterpart.partial and seat is not None and seat.link is None:
             entered = exclusion(sync, side, image, image.seats[sync.name]) is None
             if entered or exclusion(sync, 1 - side, counterpart, seat) is None:
-                make_link(draft, sync, side, record_id, paired, f"what {place_of(sync, side, '')[0]} remembers")
+                make_link(draft, sync, side, record_id, paired, KNOWN)
                 return
 
 

@@ -13,7 +13,7 @@ from rules.origins import note_changes, of_new, told_late
 from rules.plan import Sync
 from rules.references import note_codes
 from rules.seats import is_told, place_of, tell
-from rules.state import Image, Link, ReadState, Seat, Values
+from rules.state import Image, ReadState, Seat, Values
 from rules.version import NEVER, Version
 
 Reading = tuple[str, str]  # the sync and its full read, of which a row is part
@@ -160,6 +160,8 @@ def store(
     if changed:
         note_codes(draft, place, image)
     draft.save_image(place, image)
+    for sync, side in uses if changed else ():
+        _come_back(draft, sync, side, image.seats[sync.name])
     heed(draft, place, token, values)
     for sync, side in uses:
         seat = image.seats[sync.name]
@@ -177,23 +179,24 @@ def _note_pairs(draft: Draft, uses: tuple[tuple[Sync, int], ...]) -> None:
 
 
 def _tell_link(draft: Draft, sync: Sync, side: int, link_id: str, committed_at: float) -> None:
-    """A linked record has changed, or come back."""
+    """A linked record has changed."""
     link = draft.link(sync.name, link_id)
     if link is None:
         return
-    _come_back(draft, sync, link, side)
     other = link.ids[1 - side]
     if other is not None:
         draft.stir(*place_of(sync, 1 - side, other))
     look_after(draft, sync, link_id, link, committed_at)
 
 
-def _come_back(draft: Draft, sync: Sync, link: Link, side: int) -> None:
-    """A record is there: if it was taken for gone, it has come back, and is merged against the old bases."""
-    if link.gone[side]:
+def _come_back(draft: Draft, sync: Sync, side: int, seat: Seat) -> None:
+    """A record is there: if its link took it for gone, it has come back, and is merged against the old bases."""
+    link = None if seat.link is None else draft.link(sync.name, seat.link)
+    if seat.link is not None and link is not None and link.gone[side]:
         link.gone[side], link.merged, link.doomed, link.refusals = False, None, False, []
         is_told(link, side)
         tell(draft, sync, link)
+        draft.save_link(sync.name, seat.link, link)
 
 
 def _seen(
@@ -359,4 +362,4 @@ def _move_link(draft: Draft, name: str, seat: Seat, moved: Image, record_id: str
         draft.sync(name).moved = True
         tell(draft, sync, link)
         if not moved.gone:
-            _come_back(draft, sync, link, seat.side)
+            _come_back(draft, sync, seat.side, seat)

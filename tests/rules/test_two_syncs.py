@@ -17,6 +17,7 @@ from tests.rules.world import (
     App,
     Journal,
     World,
+    changed,
     text,
     whole,
 )
@@ -223,6 +224,46 @@ def test_syncs_that_pair_a_record_differently_show_it_and_do_not_copy_for_ever()
     world.apply()
     world.settle()
     assert len(world.left.records) <= 4 and len(world.right.records) <= 4
+
+
+def test_a_sync_that_is_added_pairs_by_what_another_has_linked_before_it_looks_at_identifiers() -> None:
+    by_name: Any = {**NOTES, "mapping": [{"crm": "name", "shop": "full_name", "identifier": "name"}]}
+    by_mail: Any = {**SYNC, "mapping": [{"crm": "email", "shop": "mail", "identifier": "email"}]}
+    world = two(by_mail, by_name)
+    del world.document["syncs"]["notes"]
+    for mail, left, right in (("a@x.io", "Ann", "Bob"), ("b@x.io", "Bob", "Ann")):
+        world.left.create(email=mail, name=left)
+        world.right.create(mail=mail, full_name=right)
+    world.start()
+    world.document["syncs"]["notes"] = by_name
+    world.apply()
+    world.settle()
+    for sync in ("people", "notes"):
+        pairs = {row.sides["crm"].id: row.sides["shop"].id for row in world.rows(sync).values()}
+        assert pairs == {"1": "1", "2": "2"}
+
+
+def test_what_another_sync_has_paired_with_a_record_that_lost_its_counterpart_takes_the_place() -> None:
+    world = two()
+    world.right.object = changed(CUSTOMERS, full_name={"required": True})
+    world.left.create(email="a@x.io", name="Ann", notes="n")
+    world.start()
+    first = world.document["syncs"].pop("people")
+    world.apply()
+    world.settle()
+    world.left.delete("1")
+    world.left.create(email="a@x.io", name="Ann", notes="b")
+    world.settle()
+    assert world.stands("crm", "2", "notes") == ("failing", "missing_required")
+    world.document["syncs"]["people"] = first
+    world.apply()
+    world.settle()
+    for sync in ("people", "notes"):
+        assert {account: side.id for account, side in world.of("crm", "2", sync).sides.items()} == {
+            "crm": "2",
+            "shop": "1",
+        }
+    assert len(world.right.records) == 1
 
 
 def test_deleting_one_sync_leaves_the_other_as_it_is() -> None:

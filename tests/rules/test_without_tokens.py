@@ -56,6 +56,23 @@ def test_a_record_that_a_person_made_meanwhile_waits_for_the_answer_and_then_ent
     assert {row.status for row in world.rows().values()} == {"in_sync"}
 
 
+def test_a_record_that_comes_back_with_what_was_being_written_into_it_is_there_again() -> None:
+    world = deals().start()
+    world.left.create(name="Deal")
+    world.settle()
+    world.right.edit("1", full_name="Offer")
+    world.take("shop")
+    assert world.commands
+    for app, account in ((world.right, "shop"), (world.left, "crm")):
+        app.delete("1")
+        world.take(account)
+    world.left.revive("1", name="Offer")
+    world.take("crm")
+    assert world.stands("crm", "1") == ("failing", "deleted")
+    world.settle()
+    assert world.stands("crm", "1") == ("failing", "deleted")
+
+
 def test_none_waits_for_creates_that_were_sent_after_it_was_captured() -> None:
     world = deals().start()
     world.left.create(name="First")
