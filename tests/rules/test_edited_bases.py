@@ -1,0 +1,37 @@
+"""Section 7: which bases edited rules keep, and which they forget."""
+
+from __future__ import annotations
+
+from rules.catalog import FieldType, Kind
+from rules.events import FieldsChanged
+from tests.rules.world import CUSTOMERS, changed, people
+
+
+def test_a_field_that_got_another_type_and_another_value_is_decided_by_the_default_side() -> None:
+    world = people()
+    world.left.create(email="a@x.io", name="7")
+    world.start()
+    retyped = changed(CUSTOMERS, full_name={"type": FieldType(Kind.INTEGER, native="int4", bits=32)})
+    world.right.object = retyped
+    fields = tuple((field.name, field.type.native) for field in retyped.fields)
+    world.inbox.append(FieldsChanged("shop", "customers", fields))
+    world.right.edit("1", full_name=8)
+    world.settle()
+    assert world.stands("crm", "1") == ("failing", "schema")
+    world.apply()
+    world.settle()
+    assert world.right.records["1"]["full_name"] == 7, "as at linking: it does not count as an edit"
+    assert world.left.records["1"]["name"] == "7"
+
+
+def test_another_default_decides_nothing_that_was_settled_before() -> None:
+    world = people()
+    world.left.create(email="a@x.io", name="Ann", phone="600")
+    world.start()
+    world.right.edit("1", tel=None)  # it clears nothing
+    world.settle()
+    before = world.written()
+    for default in ("shop", "crm"):
+        world.edit_rules(default=default)
+    assert world.written() == before
+    assert (world.left.records["1"]["phone"], world.right.records["1"]["tel"]) == ("600", None)
