@@ -150,10 +150,15 @@ class PostgresConnector:
 
     async def _shape(self, name: str, fields: Iterable[str] = ()) -> read.Shape:
         """How the object is read and written. Looked at anew now and then, and where a field is asked for that was not there."""
-        made = self._shapes.get(name)
-        lacks = made is not None and not made.columns.keys() >= set(fields)
-        if lacks or time.monotonic() - self._looked > _FRESH:
+        if time.monotonic() - self._looked > _FRESH:
             self._known = None
+        shape = await self._shape_of(name)
+        if not shape.columns.keys() >= set(fields):
+            self._known = None
+            shape = await self._shape_of(name)
+        return shape
+
+    async def _shape_of(self, name: str) -> read.Shape:
         known = await self._discovered()
         if name not in self._shapes:
             table = known.tables.get(name)

@@ -806,3 +806,7 @@ async def test_a_column_that_has_just_been_added_is_read_written_and_found(url: 
         run(url, "ALTER TABLE t ADD COLUMN note text")
         applied(await one(account, update("l", "1", {"note": "n"}), name="t"))
         assert only(await account.read("t", ["1"])).values["note"] == "n"
+    async with opened(connector(url, *uses("t"))) as account:
+        await account.discover()  # that it knows the table, though it has not yet written to it
+        run(url, "ALTER TABLE t ADD COLUMN last text")
+        applied(await one(account, update("m", "1", {"last": "n"}), name="t"))

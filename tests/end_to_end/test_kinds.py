@@ -306,6 +306,9 @@ def test_edits_of_pairs_and_records_on_both_sides_at_once_come_to_agree_and_lose
                 person.run("INSERT INTO person_organisations VALUES (%s, %s, true)", number, 1 + n % 5)
             with person.connection.transaction():
                 person.run(
+                    "SELECT FROM people WHERE person_no = %s FOR UPDATE", 1 + n % 6
+                )  # as an app keeps its own rule
+                person.run(
                     "UPDATE person_organisations SET is_primary = false WHERE person_no = %s AND is_primary", 1 + n % 6
                 )
                 person.run(
