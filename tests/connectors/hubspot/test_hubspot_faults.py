@@ -114,6 +114,19 @@ async def test_a_create_whose_answer_is_lost_is_not_made_twice(fake: Fake, kind:
     assert portal.count("contacts") == 1
 
 
+async def test_what_a_person_has_edited_since_is_not_overwritten_by_a_create_that_comes_again(fake: Fake) -> None:
+    portal = Portal(fake)
+    each = creating("l", {"email": "a@x.io", "firstname": "ours"})
+    async with opened(portal.connector()) as connector:
+        fake.fault("cut_after", match=WRITE)
+        assert only(await put(connector, "contacts", each)).outcome is Outcome.UNKNOWN
+        (record_id,) = (str(one) for (one,) in fake.sql("SELECT id FROM records WHERE object = 'contacts'"))
+        portal.edit("contacts", record_id, firstname="theirs")
+        again = only(await put(connector, "contacts", each))
+        assert (again.outcome, again.id, held(again.record, "firstname")) == (Outcome.APPLIED, record_id, ["theirs"])
+    assert portal.values("contacts", record_id, "firstname") == {"firstname": "theirs"}
+
+
 @pytest.mark.parametrize("kind", ["cut_before", "cut_after"])
 async def test_an_association_whose_answer_is_lost_is_made_up_for(fake: Fake, kind: str) -> None:
     portal = Portal(fake, {"contacts": ("email", "company_id")})
