@@ -1,6 +1,8 @@
-"""Section 7: which bases edited rules keep, and which they forget."""
+"""Section 7: which bases edited rules keep, and which they forget; what they try again (section 8)."""
 
 from __future__ import annotations
+
+import pytest
 
 from rules.catalog import FieldType, Kind
 from rules.events import FieldsChanged
@@ -35,3 +37,18 @@ def test_another_default_decides_nothing_that_was_settled_before() -> None:
         world.edit_rules(default=default)
     assert world.written() == before
     assert (world.left.records["1"]["phone"], world.right.records["1"]["tel"]) == ("600", None)
+
+
+@pytest.mark.parametrize("field", ["tel", None])
+def test_a_value_or_a_command_that_was_refused_is_tried_again_when_any_rule_changes(field: str | None) -> None:
+    world = people()
+    world.left.create(email="a@x.io", name="Ann")
+    world.start()
+    world.right.refuse = lambda command, stored: ("invalid_value", "no", field)
+    world.left.edit("1", phone="600")
+    world.settle()
+    assert world.stands("crm", "1") == ("failing", "invalid_value")
+    world.right.refuse = lambda command, stored: None
+    world.edit_rules(max_deletes=7)
+    assert world.right.records["1"]["tel"] == "600"
+    assert world.stands("crm", "1") == ("in_sync", None)
