@@ -1,4 +1,4 @@
-"""Section 7: which bases edited rules keep, and which they forget; what they try again (section 8)."""
+"""Section 7: which bases edited rules keep, and which they forget; section 8: what they try again, and what a field that is gone holds up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from rules.catalog import FieldType, Kind
 from rules.events import FieldsChanged
-from tests.rules.world import CUSTOMERS, changed, people
+from tests.rules.world import CUSTOMERS, MAPPING, PEOPLE, SYNC, App, World, changed, people
 
 
 def test_a_field_that_got_another_type_and_another_value_is_decided_by_the_default_side() -> None:
@@ -52,3 +52,19 @@ def test_a_value_or_a_command_that_was_refused_is_tried_again_when_any_rule_chan
     world.edit_rules(max_deletes=7)
     assert world.right.records["1"]["tel"] == "600"
     assert world.stands("crm", "1") == ("in_sync", None)
+
+
+def test_a_field_that_is_gone_holds_up_the_syncs_that_map_it_and_no_other_of_the_same_objects() -> None:
+    names = {**SYNC, "mapping": MAPPING[:2]}
+    phones = {**SYNC, "mapping": [MAPPING[0], MAPPING[2]]}
+    world = World(App("crm", PEOPLE), App("shop", CUSTOMERS), syncs={"names": names, "phones": phones})
+    world.left.create(email="a@x.io", name="Ann", phone="600")
+    world.start()
+    left = tuple((field.name, field.type.native) for field in CUSTOMERS.fields if field.name != "tel")
+    world.inbox.append(FieldsChanged("shop", "customers", left))
+    world.settle()
+    assert world.stands("crm", "1", "phones") == ("failing", "schema")
+    assert world.stands("crm", "1", "names") == ("in_sync", None)
+    world.left.edit("1", name="Anna")
+    world.settle()
+    assert world.right.records["1"]["full_name"] == "Anna"
