@@ -215,20 +215,20 @@ async def test_a_table_of_pairs_may_be_an_object_too(url: str) -> None:
 
 async def test_a_reference_that_the_role_may_not_write_is_read_only_and_says_which_grant_it_needs(url: str) -> None:
     run(
-        url, *TABLES, "CREATE ROLE clerk LOGIN REPLICATION PASSWORD 'clerk'", "GRANT ALL ON contacts, firms TO clerk",
-        "GRANT SELECT ON contact_firm TO clerk", "INSERT INTO contacts VALUES (1, 'Ann')", "INSERT INTO firms VALUES (7)",
+        url, *TABLES, "CREATE ROLE scribe LOGIN REPLICATION PASSWORD 'scribe'", "GRANT ALL ON contacts, firms TO scribe",
+        "GRANT SELECT ON contact_firm TO scribe", "INSERT INTO contacts VALUES (1, 'Ann')", "INSERT INTO firms VALUES (7)",
     )  # fmt: skip
     try:
-        theirs = url.replace(url.partition("://")[2].partition("@")[0], "clerk:clerk")
+        theirs = url.replace(url.partition("://")[2].partition("@")[0], "scribe:scribe")
         found = await field(theirs, contacts(firm=PAIRS), "firm")
         assert found is not None
         assert found.read_only
         async with opened(connector(theirs, contacts(firm=PAIRS))) as account:
             answer = await one(account, update("l", "1", {"firm": 7}), name="contacts")
         assert (answer.category, answer.field) == ("permission", "firm")
-        assert 'GRANT INSERT, UPDATE ON "public"."contact_firm" TO "clerk";' in (answer.message or "")
+        assert 'GRANT INSERT, UPDATE ON "public"."contact_firm" TO "scribe";' in (answer.message or "")
     finally:
-        run(url, "DROP OWNED BY clerk", "DROP ROLE clerk")
+        run(url, "DROP OWNED BY scribe", "DROP ROLE scribe")
 
 
 async def test_a_unique_rule_over_primary_pairs_is_kept_to(url: str) -> None:
