@@ -197,5 +197,7 @@ def stages_of(pipelines: Iterable[Json]) -> dict[str, tuple[str, ...]]:
         if one.get("archived"):
             continue
         for stage in one.get("stages") or ():
+            if stage.get("archived"):
+                continue
             found[str(stage["id"])] = (*found.get(str(stage["id"]), ()), str(one["id"]))
     return found
