@@ -89,7 +89,7 @@ class Accounts:
 
     def __init__(self, source: ConfigSource, resolve: Resolve, classes: Classes = registry.find) -> None:
         self._source, self._resolve, self._classes = source, resolve, classes
-        self._resolved: list[tuple[AccountUse, AccountConfig]] = []  # the last of each account
+        self._resolved: dict[str, tuple[AccountUse, AccountConfig]] = {}  # the last of each account
 
     @property
     def source(self) -> ConfigSource:
@@ -120,20 +120,19 @@ class Accounts:
         return kind(settings, Context(use.installation, use.account, objects, memory, gauge))
 
     def _account(self, use: AccountUse) -> AccountConfig:
-        """The account with its secrets; also one that the configuration in force no longer holds."""
-        for known, account in self._resolved:
-            if known == use:
-                return account
+        """The account with its secrets as they are now: one that was refused may have been renewed. Where they cannot be had any more, as they
+        were: so that what has left the file can be released."""
         document = {"name": use.installation, "accounts": {use.account: use.said}, "syncs": {}}
         try:
             account = self._resolve(document).accounts[use.account]
         except ConfigError as error:
+            if (known := self._resolved.get(use.account)) is not None and known[0] == use:
+                return known[1]
             raise FatalError(
                 f"this worker cannot resolve the settings of account {use.account}: {error}",
                 "set what it names in the environment, or the .env, of this worker",
             ) from error
-        self._resolved = [(known, kept) for known, kept in self._resolved if known.account != use.account]
-        self._resolved.append((use, account))
+        self._resolved[use.account] = use, account
         return account
 
 

@@ -198,7 +198,7 @@ class Client:
         except ValueError:
             body = {}
         if response.status_code < 300:
-            self.shared.limiter.answered(response.headers)
+            self.shared.limiter.answered(response.headers, time.monotonic())
             return Answer(body if isinstance(body, dict) else {"results": body}, asked_at, response.status_code)
         refusal = refusal_of(response.status_code, body)
         if response.status_code == 429:

@@ -93,6 +93,7 @@ class HubSpotConnector:
     async def discover(self) -> Catalog:
         """The account's objects with their properties and associations."""
         with answered("reading the account's objects"):
+            await self._capture.portal()  # a token that is no good is said once, and not of every object
             return await self._definitions.catalog()
 
     # ---------------------------------------------------------------- capture

@@ -59,6 +59,13 @@ class Window:
         self._going -= 1
         insort(self._answered, now)
 
+    def told(self, now: float, used: int) -> None:
+        """So many calls lie within the window by the account's own count. What we do not know of is others'; when they called is not told, so
+        they are taken to have called just now."""
+        strangers = used - self.used(now)
+        if strangers > 0:
+            self._answered[:] = sorted([*self._answered, *[now] * strangers])
+
 
 class Limiter:
     """All limits of one account. `share`: the part of them that is ours."""
@@ -99,13 +106,16 @@ class Limiter:
         for window in windows:
             window.arrived(now)
 
-    def answered(self, headers: Mapping[str, str]) -> None:
+    def answered(self, headers: Mapping[str, str], now: float) -> None:
         """Takes over what an answer says of the limits. One to a search says nothing."""
         self._refused = 0
         if (most := _number(headers, "x-hubspot-ratelimit-max")) is not None:
             millis = _number(headers, "x-hubspot-ratelimit-interval-milliseconds") or 10_000
             if millis == 10_000 and most > 0:
                 self.burst.limit = self.associations.limit = max(1, int(most * self._share))
+                spare = _number(headers, "x-hubspot-ratelimit-remaining")
+                if spare is not None and self._share == 1.0:
+                    self.burst.told(now, most - spare)  # `check`, say, or another worker
         daily, left = (
             _number(headers, "x-hubspot-ratelimit-daily"),
             _number(headers, "x-hubspot-ratelimit-daily-remaining"),

@@ -104,6 +104,19 @@ async def test_a_reference_that_this_machine_cannot_resolve_is_fatal_and_says_so
     assert "the environment" in refused.value.remedy
 
 
+async def test_a_secret_that_was_renewed_is_taken_at_the_next_opening(app: App) -> None:
+    environment = {**ENVIRONMENT, "CRM_APP": "no such app"}
+    one, use = accounts(applied(), environment), use_of(applied(), "crm")
+    assert use is not None
+    with pytest.raises(FatalError):
+        await one.open(use)
+    environment |= ENVIRONMENT
+    await (await one.open(use)).close()
+    # One that is no longer to be had (its account has left the file) is as it was: the account can still be released.
+    environment.clear()
+    await (await one.open(use)).close()
+
+
 async def test_an_account_that_left_the_configuration_can_still_be_opened_to_be_released(app: App) -> None:
     use = use_of(applied(), "crm")
     assert use is not None

@@ -258,6 +258,13 @@ async def test_check_says_that_a_token_is_no_good(fake: Fake) -> None:
     assert problem.fatal and "nonsense" not in problem.message
 
 
+async def test_a_token_that_is_no_good_is_said_once_and_not_of_every_object(fake: Fake) -> None:
+    connector = Portal(fake).connector(token="nonsense")
+    with pytest.raises(FatalError, match="token"):
+        await connector.discover()
+    await connector.close()
+
+
 async def test_an_object_that_the_token_may_not_see_says_so_in_the_catalog(fake: Fake) -> None:
     token = fake.admin(
         "POST", "tokens", {"without": ["crm.schemas.deals.read", "crm.objects.deals.read", "crm.schemas.deals.write"]}

@@ -105,7 +105,7 @@ def test_a_refusal_closes_for_as_long_as_its_policy_says_and_longer_each_time(po
     assert limiter.refused(0.0, policy, None, 5000.0) == pauses[0]
     assert limiter.delay(0.0) == pauses[0]
     assert limiter.refused(0.0, policy, None, 5000.0) == pauses[1]
-    limiter.answered({})
+    limiter.answered({}, 0.0)
     assert limiter.refused(1e6, policy, 3600.0, 5000.0) >= 3600.0, "what the account asks for is kept to"
 
 
@@ -113,10 +113,26 @@ def test_the_limits_are_those_that_the_answers_say() -> None:
     limiter = Limiter(share=0.5)
     said = {"x-hubspot-ratelimit-max": "190", "x-hubspot-ratelimit-interval-milliseconds": "10000",
             "x-hubspot-ratelimit-daily": "625000", "x-hubspot-ratelimit-daily-remaining": "600000"}  # fmt: skip
-    limiter.answered(said)
+    limiter.answered(said, 0.0)
     assert (limiter.burst.limit, limiter.daily, limiter.remaining) == (95, 625_000, 600_000)
-    limiter.answered({})  # a search says nothing
+    limiter.answered({}, 0.0)  # a search says nothing
     assert limiter.burst.limit == 95
+
+
+def test_what_others_use_of_the_same_window_is_made_room_for() -> None:
+    limiter = Limiter()
+    taking(limiter, 3)
+    said = {"x-hubspot-ratelimit-max": "100", "x-hubspot-ratelimit-interval-milliseconds": "10000"}
+    limiter.answered({**said, "x-hubspot-ratelimit-remaining": "5"}, 0.0)  # `check`, say, has just asked a lot
+    assert limiter.burst.used(0.0) == 95
+    limiter.answered({**said, "x-hubspot-ratelimit-remaining": "20"}, 0.0)  # an answer that is late
+    assert limiter.burst.used(0.0) == 95
+    taking(limiter, 5)
+    assert limiter.delay(0.0, use=Use.WRITE) > 0
+    assert limiter.delay(11.0, use=Use.WRITE) == 0
+    shared = Limiter(share=0.5)
+    shared.answered({**said, "x-hubspot-ratelimit-remaining": "40"}, 0.0)
+    assert shared.burst.used(0.0) == 0, "the other half is for others"
 
 
 def test_rounds_use_no_more_than_half_of_the_day() -> None:
