@@ -324,6 +324,19 @@ async def test_a_crash_in_the_middle_of_a_window_tells_the_rest_and_nothing_twic
         assert {change.id for change in await log.changes()} == set(ids) - stored
 
 
+async def test_search_goes_on_from_where_it_stood(fake: Fake) -> None:
+    portal = Portal(fake, archived_every=3600, associations_every=3600)
+    ann, bob = portal.make("contacts", email="ann@x.io"), portal.make("contacts", email="bob@x.io")
+    async with portal.running(last=False) as (_, log):
+        portal.edit("contacts", ann, firstname="one")
+        await next_changes(log)
+        await log.settled()
+        await log.store()
+    portal.edit("contacts", bob, firstname="two")
+    async with portal.running() as (_, log):
+        assert told(await next_changes(log)) == [("upsert", bob, None)]
+
+
 async def test_an_object_that_is_added_later_is_captured_from_then_on(fake: Fake) -> None:
     portal = Portal(fake)
     there = portal.make("companies", name="there")
