@@ -9,7 +9,7 @@ from rules.matching import created_by_peer, known_free
 from rules.merge import Awaited, FieldProblem, translate
 from rules.plan import Sync
 from rules.references import Counterparts, is_coming, named
-from rules.reviving import is_lost, owe
+from rules.reviving import is_lost, lost_reference, owe
 from rules.seats import claims, reference, seat_record, side_image
 from rules.sending import Write, digest_of, digest_of_field, send, set_status
 from rules.state import Image, Link, Refusal, Values
@@ -67,9 +67,13 @@ def _show_lacking(draft: Draft, sync: Sync, link: Link, target: int, field: str,
     account = sync.sides[target].account
     source = reference(sync, 1 - target, link.ids[1 - target])
     awaited = next((one for one in link.awaits if _fills(sync, target, one, field)), None)
+    lost = next((one for one in link.awaits if _was_lost(sync, target, one, field)), None)
     problem = next((one for one in fresh.problems if one.field == field), None)
     refused = next((one for one in fresh.refused if one.field == field), None)
-    if awaited is not None:
+    if lost is not None:
+        message = f"{account}.{field} must refer to {account}:{lost[2]} ({lost[0]}), which is gone"
+        set_status(draft, link, "failing", "missing_required", message)
+    elif awaited is not None:
         coming = is_coming(draft, *awaited)
         message = f"{account}.{field} must refer to {named(draft, awaited)}, which is not linked" + " yet" * coming
         set_status(draft, link, "pending" if coming else "failing", "missing_required", message)
@@ -84,7 +88,17 @@ def _show_lacking(draft: Draft, sync: Sync, link: Link, target: int, field: str,
 
 
 def _fills(sync: Sync, target: int, awaited: tuple[str, int, str], field: str) -> bool:
-    return any(one.association == awaited[0] and one.fields[target] == field for one in sync.mappings)
+    return any(
+        (one.association, one.side_there(1 - target)) == awaited[:2] and one.fields[target] == field
+        for one in sync.mappings
+    )
+
+
+def _was_lost(sync: Sync, target: int, awaited: tuple[str, int, str], field: str) -> bool:
+    return any(
+        (one.association, one.side_there(target)) == awaited[:2] and one.fields[target] == field
+        for one in sync.mappings
+    )
 
 
 class _Fresh:
@@ -160,7 +174,9 @@ def restore(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
             continue
         base, present = link.bases.get(mapping.key), counterpart.values.get(source_field)
         if field in values and is_lost(draft, mapping, target, values[field]):
-            owe(draft, link, mapping, target, values.pop(field))
+            lost = values.pop(field)
+            owe(draft, link, mapping, target, lost)
+            link.awaits.append(lost_reference(mapping, target, lost))
         unchanged = base is not None and base[1 - target] == present
         if field in values and unchanged:
             if base is not None and base[target] == values[field]:

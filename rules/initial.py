@@ -21,7 +21,7 @@ from rules.echoes import doubt
 from rules.entry import judge, make_link
 from rules.events import Marked, ReadDone, ReadRequest, SetMark
 from rules.links import look_after
-from rules.matching import KNOWN, exclusion, known_pairs
+from rules.matching import KNOWN, exclusion, known_pairs, paired_by_peers
 from rules.plan import Sync
 from rules.records import is_met
 from rules.seats import place_of, reference, tell
@@ -290,7 +290,9 @@ def _free_records(draft: Draft, sync: Sync, side: int, ids: list[str]) -> list[t
     for record_id in ids:
         image = draft.image(own.account, own.object.name, record_id)
         seat = None if image is None or image.gone else image.seats.get(sync.name)
-        if image is not None and not image.partial and seat is not None and seat.link is None:
+        if image is None or image.partial or seat is None or seat.link is not None:
+            continue
+        if next(paired_by_peers(draft, sync, image), None) is None:
             found.append((record_id, exclusion(sync, side, image, seat) is None))
     return found
 

@@ -83,12 +83,16 @@ def best_candidate(
         if found is not None and found.found is not Found.TAKEN:
             return found
         taken = taken or found
+    if next(paired_by_peers(draft, sync, image), None) is not None:
+        return taken  # whom another sync has paired matches nobody else
     for number, value in enumerate(image.seats[sync.name].identifiers):
         if value is None:
             continue
         by_kind: dict[Found, Candidate] = {}
         for key in draft.scan(identifier_prefix(sync.name, 1 - side, number, value)):
             found = candidate(draft, sync, side, key.rpartition(b"\0")[2].decode(), entered=entered)
+            if found is not None and draft.rules.peers[sync.name]:
+                found = _unless_paired(draft, sync, side, record_id, found)
             if found is not None and found.rival != record_id:
                 by_kind.setdefault(found.found, found)
         for kind in (Found.UNDERWAY, Found.ORPHANED, Found.FREE, Found.INCOMPLETE):
@@ -96,6 +100,16 @@ def best_candidate(
                 return msgspec.structs.replace(by_kind[kind], why=f"{sync.identifier_types[number]} {value}")
         taken = taken or by_kind.get(Found.TAKEN)
     return taken
+
+
+def _unless_paired(draft: Draft, sync: Sync, side: int, record_id: str, found: Candidate) -> Candidate:
+    """A candidate that another sync has paired with another record is taken by that."""
+    image = draft.image(*place_of(sync, 1 - side, found.id))
+    rivals = [] if image is None else list(paired_by_peers(draft, sync, image))
+    rival = next(iter(rivals), None)
+    if rival is None or record_id in rivals:
+        return found
+    return msgspec.structs.replace(found, found=Found.TAKEN, rival=rival)
 
 
 def known_free(draft: Draft, sync: Sync, side: int, record_id: str, image: Image) -> str | None:
@@ -117,6 +131,11 @@ def known_pairs(draft: Draft, sync: Sync, record_id: str, image: Image) -> Itera
                 yield paired
         for key in draft.scan(f"p{sync.name}\0{own.account}\0{own.object.name}\0{record_id}\0".encode()):
             yield key.rpartition(b"\0")[2].decode()
+    yield from paired_by_peers(draft, sync, image)
+
+
+def paired_by_peers(draft: Draft, sync: Sync, image: Image) -> Iterator[str]:
+    """The records of the other side with which other syncs of the same two objects have paired one."""
     for name in draft.rules.peers[sync.name]:
         peer = image.seats.get(name)
         link = None if peer is None or peer.link is None else draft.link(name, peer.link)

@@ -120,6 +120,11 @@ def is_lost(draft: Draft, mapping: Mapping, side: int, value: Value) -> bool:
     return image is None or image.gone
 
 
+def lost_reference(mapping: Mapping, side: int, value: Value) -> tuple[str, int, str]:
+    """What a record that is to be restored waits for, as a link awaits it: the record that it referred to, which may come back."""
+    return mapping.association or "", mapping.side_there(side), _id_of(reference_text(value) or "")
+
+
 def owe(draft: Draft, link: Link, mapping: Mapping, side: int, value: Value) -> None:
     """Notes what a record referred to, by the name that the link of that has, or will have when it comes back."""
     associated, text = draft.rules.syncs.get(mapping.association or ""), reference_text(value)

@@ -183,6 +183,27 @@ def test_a_required_reference_to_a_record_that_is_refused_while_it_waits_turns_f
     assert office.world.stands("crm", "1", "people") == ("in_sync", None)
 
 
+def test_a_record_is_restored_when_what_it_must_refer_to_has_come_back() -> None:
+    office = required(Office())
+    office.people.create(email="a@x.io", company_id=int(office.companies.create(name="Acme")))
+    office.world.start()
+    (firm,), (person,) = office.firms.records, office.staff.records
+    office.people.edit("1", company_id=None)
+    office.world.settle()
+    office.staff.delete(person)
+    office.firms.delete(firm)
+    office.world.settle()
+    office.world.order("restore", "people", into="shop")
+    office.world.settle()
+    row = office.world.of("crm", "1", "people")
+    assert (row.status, row.category) == ("failing", "missing_required")
+    assert f"shop:{firm} (companies), which is gone" in (row.message or "")
+    office.firms.revive(firm, name="Acme")
+    office.world.settle()
+    assert office.world.stands("crm", "1", "people") == ("in_sync", None)
+    assert [one["firm_id"] for one in office.staff.records.values()] == [int(firm)]
+
+
 def test_a_record_may_refer_to_another_of_its_own_sync() -> None:
     office = Office()
     office.people.create(email="boss@x.io")

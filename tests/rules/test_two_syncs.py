@@ -243,6 +243,23 @@ def test_a_sync_that_is_added_pairs_by_what_another_has_linked_before_it_looks_a
         assert pairs == {"1": "1", "2": "2"}
 
 
+def test_a_record_that_another_sync_has_paired_matches_nobody_else() -> None:
+    filters = {side: [{"field": field, "op": "is_not_empty"}] for side, field in (("crm", "notes"), ("shop", "memo"))}
+    by_name = [{"crm": "name", "shop": "full_name", "identifier": "name"}]
+    world = two(second={**NOTES, "mapping": by_name, "filters": filters})
+    world.left.create(email="a@x.io", name="Ann", notes="n")
+    world.left.create(email="b@x.io", name="Bob")
+    world.start()
+    world.right.edit("1", memo="m")
+    world.left.delete("1")
+    world.settle()
+    world.left.edit("2", name="Ann")
+    world.settle()
+    assert world.stands("shop", "1", "notes") == ("failing", "deleted")
+    assert world.stands("crm", "2", "notes") == ("excluded", "filter")
+    assert world.stands("crm", "2", "people") == ("in_sync", None)
+
+
 def test_what_another_sync_has_paired_with_a_record_that_lost_its_counterpart_takes_the_place() -> None:
     world = two()
     world.right.object = changed(CUSTOMERS, full_name={"required": True})

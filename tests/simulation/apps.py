@@ -88,6 +88,10 @@ class Machine(App):
         """The reference of a record."""
         return (self.account, self.object.name, record_id)
 
+    def version(self) -> Version:
+        """What is read sees all that the log has told up to here, and is the newer."""
+        return Version(self.journal.tick, step=1)
+
     def report(
         self,
         record_id: str,
