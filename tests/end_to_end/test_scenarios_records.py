@@ -66,6 +66,7 @@ def test_source_suddenly_empty_and_a_genuinely_empty_one(stage: Stage) -> None:
     stage.engine.run("off", "parts")
     stage.crm.run("CREATE TABLE kept AS SELECT * FROM parts")
     stage.crm.run("DELETE FROM parts")
+    stage.wait("contacts")  # the same connection: the log has told of it while the sync was off
     stage.engine.run("on", "parts")
     until(lambda: stage.engine.status("parts")["state"] == "stopped", "it stops")
     assert "crm reads empty" in stage.engine.status("parts")["reason"]
