@@ -11,7 +11,7 @@ from rules.deletion import copy_deletion
 from rules.draft import Draft, Place
 from rules.entry import judge
 from rules.links import touch
-from rules.matching import is_creating, known_pairs
+from rules.matching import is_creating, known_pairs, paired_by_peers
 from rules.plan import Sync
 from rules.references import compare_anew
 from rules.seats import dissolve, has_lost, place_of, side_image
@@ -207,7 +207,7 @@ def _waits_for_match(draft: Draft, sync: Sync, link: Link, side: int) -> bool:
         place = place_of(sync, side, record_id)
         other = draft.image(*place)
         seat = None if other is None or other.gone else other.seats.get(sync.name)
-        if other is None or seat is None:
+        if other is None or seat is None or _belongs_elsewhere(draft, sync, other, link.ids[1 - side]):
             continue
         rival = None if seat.link is None else draft.link(sync.name, seat.link)
         if rival is not None and rival is not link and is_creating(rival, 1 - side):
@@ -221,6 +221,14 @@ def _waits_for_match(draft: Draft, sync: Sync, link: Link, side: int) -> bool:
             judge(draft, sync, side, place, other)
             return False
     return False
+
+
+def _belongs_elsewhere(draft: Draft, sync: Sync, image: Image, counterpart: str | None) -> bool:
+    """Whether other syncs of the same objects have paired a record, and with another."""
+    if not draft.rules.peers[sync.name]:
+        return False
+    paired = list(paired_by_peers(draft, sync, image))
+    return bool(paired) and counterpart not in paired
 
 
 def _answering(draft: Draft, sync: Sync, record_id: str, image: Image) -> Iterator[str]:

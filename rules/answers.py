@@ -79,7 +79,10 @@ def account_down(draft: Draft, account: str, reason: str, *, throttled: bool) ->
 
 def _answer(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results) -> None:
     if link.flight is None or link.flight.sequence != answer.sequence:
-        _take_image(draft, event, answer)  # an answer that came twice, or the log told first
+        if link.put_off is not None and link.put_off.sequence == answer.sequence:
+            _done_after_all(draft, sync, answer, link, link.put_off, event)
+        else:
+            _take_image(draft, event, answer)  # an answer that came twice, or the log told first
         return
     match answer.outcome:
         case "applied" | "unchanged" if answer.id is not None:
@@ -100,6 +103,16 @@ def _answer(draft: Draft, sync: Sync, answer: Answer, link: Link, event: Results
             _unknown(draft, sync, answer, link)
     if has_lost(link):
         draft.bereave(sync.name, answer.link)  # its place could not be filled while the command was on its way
+
+
+def _done_after_all(draft: Draft, sync: Sync, answer: Answer, link: Link, flight: Flight, event: Results) -> None:
+    """An update was put off, as one copy of its command could not be done; another was: what both sides held then is their base."""
+    is_done = answer.outcome in ("applied", "unchanged")
+    if is_done:
+        settle_bases(draft, sync, link, flight, flight.values if answer.values is None else answer.values)
+    _take_image(draft, event, answer)
+    if is_done:
+        touch(draft, sync, answer.link, link)
 
 
 def _take_image(draft: Draft, event: Results, answer: Answer) -> None:

@@ -329,6 +329,7 @@ def _rename(draft: Draft, account: str, object_name: str, row: Row) -> None:
         if there is not None and there.link is not None:
             left |= {name: seat} if seat.link is not None else {}
         elif not draft.is_forgotten(name):
+            draft.decided(name, seat.side, place[2])  # who awaits its counterpart by the old id waits in vain
             seat.read = seat.read if there is None else there.read
             moved.seats[name] = seat
             _move_link(draft, name, seat, moved, row.id)

@@ -183,6 +183,20 @@ def test_a_required_reference_to_a_record_that_is_refused_while_it_waits_turns_f
     assert office.world.stands("crm", "1", "people") == ("in_sync", None)
 
 
+def test_a_required_reference_to_a_record_that_gets_another_id_meanwhile_turns_failing() -> None:
+    office = required(Office())
+    office.world.start()
+    office.world.account("shop", up=False)
+    office.world.think_all()
+    office.companies.create(name="Acme")
+    office.people.create(email="a@x.io", company_id=1)
+    office.world.take("crm")
+    assert office.world.stands("crm", "1", "people") == ("pending", "missing_required")
+    office.companies.renumber("1", "9")
+    office.world.take("crm")
+    assert office.world.stands("crm", "1", "people") == ("failing", "missing_required")
+
+
 def test_a_record_is_restored_when_what_it_must_refer_to_has_come_back() -> None:
     office = required(Office())
     office.people.create(email="a@x.io", company_id=int(office.companies.create(name="Acme")))

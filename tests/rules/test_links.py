@@ -532,6 +532,23 @@ def test_a_create_that_was_done_and_is_deferred_when_it_is_delivered_again_is_no
     assert world.stands("crm", "1") == ("in_sync", None)
 
 
+def test_an_update_of_which_one_copy_was_put_off_and_another_done_is_no_edit_of_the_target() -> None:
+    world = linked()
+    world.right.edit("1", full_name="Anna")
+    world.take("shop")
+    order = world.commands[0]
+    world.right.edit("1", full_name="Annie")
+    world.take("shop")
+    world.left.down = True
+    world.deliver()
+    world.left.down = False
+    world.inbox.extend(world.carry_out(order))
+    world.think_all()
+    world.settle()
+    assert world.right.records["1"]["full_name"] == "Annie"
+    assert world.left.records["1"]["name"] == "Annie"
+
+
 def test_what_was_to_be_created_is_not_when_its_record_is_deleted_while_the_account_is_down() -> None:
     world = people().start()
     world.right.down = True

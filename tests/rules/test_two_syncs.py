@@ -247,17 +247,24 @@ def test_a_record_that_another_sync_has_paired_matches_nobody_else() -> None:
     filters = {side: [{"field": field, "op": "is_not_empty"}] for side, field in (("crm", "notes"), ("shop", "memo"))}
     by_name = [{"crm": "name", "shop": "full_name", "identifier": "name"}]
     world = two(second={**NOTES, "mapping": by_name, "filters": filters})
-    world.left.create(email="a@x.io", name="Ann", notes="n")
     world.left.create(email="b@x.io", name="Bob")
+    world.left.create(email="a@x.io", name="Ann", notes="n")
     world.start()
-    world.right.edit("1", memo="m")
-    world.left.delete("1")
+    world.right.edit("2", memo="m")
+    world.left.delete("2")
     world.settle()
-    world.left.edit("2", name="Ann")
+    world.left.edit("1", name="Ann")
     world.settle()
-    assert world.stands("shop", "1", "notes") == ("failing", "deleted")
-    assert world.stands("crm", "2", "notes") == ("excluded", "filter")
-    assert world.stands("crm", "2", "people") == ("in_sync", None)
+    assert world.stands("shop", "2", "notes") == ("failing", "deleted")
+    assert world.stands("crm", "1", "notes") == ("excluded", "filter")
+    assert world.stands("crm", "1", "people") == ("in_sync", None)
+    world.left.revive("2", name="Ann", notes="n")
+    world.left.create(name="Ann", notes="younger")
+    world.settle()
+    assert world.stands("crm", "3", "notes") == ("failing", "duplicate")
+    world.left.delete("2")
+    world.settle()
+    assert world.of("crm", "3", "notes").sides["shop"].id == "2"
 
 
 def test_what_another_sync_has_paired_with_a_record_that_lost_its_counterpart_takes_the_place() -> None:
