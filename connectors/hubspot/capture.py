@@ -90,10 +90,10 @@ class Capture:
             return Remembered()
         return await self._context.memory.recall()
 
-    async def portal(self) -> str:
-        """Which account the token belongs to."""
+    async def portal(self, *, anew: bool = False) -> str:
+        """Which account the token belongs to. `anew`: also asked where it is known, as the token may be no good any more."""
         shared = self._client.shared
-        if shared.portal is None:
+        if shared.portal is None or anew:
             body = (await self._client.get(f"/account-info/{API}/details", "asking for the account's details")).body
             shared.portal, shared.zone = str(body.get("portalId")), str(body.get("timeZone") or "UTC")
             shared.currency = str(body.get("companyCurrency") or "")
@@ -101,8 +101,7 @@ class Capture:
 
     async def same_portal(self, cursor: str) -> None:
         """Raises `FatalError` where the token leads to another account than the one that was synced with."""
-        self._client.shared.portal = None
-        portal, known = await self.portal(), cursor_of(cursor).portal
+        portal, known = await self.portal(anew=True), cursor_of(cursor).portal
         if portal != known:
             raise FatalError(
                 f"the token belongs to portal {portal}, but this account was synced with portal {known}",

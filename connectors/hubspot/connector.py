@@ -73,10 +73,10 @@ class HubSpotConnector:
     # ---------------------------------------------------------------- life
 
     async def open(self) -> None:
-        """Asks which account the token belongs to."""
+        """Asks which account the token belongs to, and so whether it is good."""
         try:
             with answered("connecting"):
-                await self._capture.portal()
+                await self._capture.portal(anew=True)
         except BaseException:
             await self.close()
             raise
@@ -93,7 +93,7 @@ class HubSpotConnector:
     async def discover(self) -> Catalog:
         """The account's objects with their properties and associations."""
         with answered("reading the account's objects"):
-            await self._capture.portal()  # a token that is no good is said once, and not of every object
+            await self._capture.portal(anew=True)  # a token that is no good is said once, and not of every object
             return await self._definitions.catalog()
 
     # ---------------------------------------------------------------- capture

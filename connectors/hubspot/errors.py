@@ -19,6 +19,10 @@ LOCKED = 2.0  # seconds for which HubSpot says a lock lasts
 MIGRATION = 600.0  # where a 477 does not say how long
 
 
+class ScopeError(FatalError):
+    """The token lacks a scope. Where that is one for writing, reading and other objects go on."""
+
+
 class Detail(msgspec.Struct, frozen=True):
     """What one error of a body says. `properties`: those it names; `trace`: the inputs it concerns; `ids`: records it names."""
 
@@ -136,7 +140,7 @@ def account_error(status: int, headers: Mapping[str, str], refusal: Refusal, doi
     if status == 403:
         if refusal.scopes:
             names = ", ".join(refusal.scopes)
-            return FatalError(f"{doing}: the token lacks the scope {names}{correlated}", f"grant the scope {names}")
+            return ScopeError(f"{doing}: the token lacks the scope {names}{correlated}", f"grant the scope {names}")
         return FatalError(
             message, "grant the token what it lacks; a private app's token ends with the user who made it"
         )
@@ -173,6 +177,11 @@ _CATEGORIES = {
     "MISSING_SCOPES": "permission",
     "VALIDATION_ERROR": "invalid_value",
 }
+
+
+def forbidden(error: ScopeError) -> Detail:
+    """What a missing scope says of a record that was to be written."""
+    return Detail("MISSING_SCOPES", "", f"{error.message}; {error.remedy}")
 
 
 def category_of(detail: Detail) -> str:

@@ -22,7 +22,7 @@ import msgspec
 from connectors.base import ConnectorError, Context, Outcome, Record, Result, Write, WriteOp
 from connectors.hubspot.client import Client, RefusedError, UnknownOutcomeError
 from connectors.hubspot.definitions import Definitions, Fields
-from connectors.hubspot.errors import Detail, Json, category_of
+from connectors.hubspot.errors import Detail, Json, ScopeError, category_of, forbidden
 from connectors.hubspot.finds import Finds
 from connectors.hubspot.judge import Job, UnfitError, holds, job_of, rounds, to_send
 from connectors.hubspot.limits import Use
@@ -223,7 +223,10 @@ class Round:
     async def _send(self, call: str, doing: str, inputs: Mapping[int, Json]) -> dict[int, Done]:
         self.wrote = self.wrote or bool(inputs)
         path = f"/crm/objects/{API}/{self.shape.type_id}/batch/{call}"
-        return await send(self.client, path, f"{doing} {self.shape.name}", inputs)
+        try:
+            return await send(self.client, path, f"{doing} {self.shape.name}", inputs)
+        except ScopeError as error:
+            return {place: Done(refused=forbidden(error)) for place in inputs}
 
     async def _create(self) -> None:
         texts = self._inputs(self._open(WriteOp.CREATE))
@@ -298,6 +301,10 @@ class Round:
             for place, record_id in some:
                 self._answer(place, Outcome.UNKNOWN, record_id, message=str(error))
             return
+        except ScopeError as error:
+            for place, _ in some:
+                self._refuse(place, forbidden(error))
+            return
         except RefusedError as error:
             if len(some) > 1:
                 middle = len(some) // 2
@@ -325,6 +332,10 @@ class Round:
         except UnknownOutcomeError as error:
             for record_id in wanted:
                 self._answer(places[record_id], Outcome.UNKNOWN, record_id, message=str(error))
+            return
+        except ScopeError as error:
+            for record_id in wanted:
+                self._refuse(places[record_id], forbidden(error))
             return
         for record_id, one in failed.items():
             self._answer(

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from connectors.base import FatalError, Outcome, RetriableError
+from connectors.base import FatalError, Outcome, RetriableError, WriteOp
 from connectors.hubspot import limits
 from connectors.hubspot.values import millis_of
-from tests.connectors.contract_tools import only, opened
+from tests.connectors.contract_tools import only, opened, write
 from tests.connectors.hubspot.fake.process import Fake
 from tests.connectors.hubspot.portal import CONTACT, Portal, creating, held, put, updating
 
@@ -272,6 +272,34 @@ async def test_an_object_that_the_token_may_not_see_says_so_in_the_catalog(fake:
     async with opened(Portal(fake, token=token).connector()) as connector:
         catalog = await connector.discover()
     assert "crm." in catalog.objects["deals"].problems[0] and catalog.objects["contacts"].problems == ()
+
+
+async def test_a_scope_for_writing_that_is_taken_away_is_a_matter_of_the_records_that_need_it(fake: Fake) -> None:
+    without = ["crm.objects.contacts.write"]
+    token = fake.admin("POST", "tokens", {"without": without})["token"]
+    portal = Portal(fake, {"contacts": CONTACT, "companies": ("name",)}, token=token)
+    one, two = portal.make("contacts", email="a@x.io"), portal.make("contacts", email="b@x.io")
+    async with opened(portal.connector()) as connector:
+        answers = await put(
+            connector,
+            "contacts",
+            creating("c", {"email": "c@x.io"}),
+            updating("u", one, {"firstname": "U"}),
+            write(WriteOp.DELETE, "d", id=two),
+        )
+        assert [(one.outcome, one.category) for one in answers] == [(Outcome.REJECTED, "permission")] * 3
+        assert all(without[0] in (one.message or "") for one in answers)
+        assert only(await put(connector, "companies", creating("f", {"name": "F"}))).outcome is Outcome.APPLIED
+    assert portal.count("contacts") == 2
+
+
+async def test_a_token_that_was_revoked_is_noticed_at_the_next_opening(fake: Fake) -> None:
+    token = fake.admin("POST", "tokens", {})["token"]
+    portal = Portal(fake, token=token)
+    async with opened(portal.connector()):
+        fake.admin("PATCH", "tokens", {"token": token, "revoked": True})
+        with pytest.raises(FatalError, match="token"):
+            await portal.connector().open()
 
 
 # ---------------------------------------------------------------- one budget
