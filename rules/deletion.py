@@ -172,6 +172,8 @@ def copy_deletion(draft: Draft, sync: Sync, link_id: str, *, confirmed: bool) ->
     image = side_image(draft, sync, link, target)
     if draft.is_idle(sync) or image is None or not sync.writes[target] or link.restoring is not None:
         return
+    if draft.sync(sync.name).woken and not confirmed:
+        return  # it may be from before the sync was on again: the read shows it, and copies none
     if _was_edited(sync, link, target, image.values):
         keep_edited(draft, sync, link_id, link, target)
     elif confirmed or _is_within_bounds(draft, sync, target):

@@ -129,7 +129,7 @@ def _missing(draft: Draft, sync: Sync) -> None:
     if state.part == 0:
         prefix = b"L" + sync.name.encode() + b"\0"
         if run(draft, sync.name, STAGE, prefix, lambda key: _compare(draft, sync, parts(key)[1]), logged=True):
-            state.confirmed, state.lost = False, []
+            state.confirmed, state.woken, state.lost = False, False, []
             _next(draft, sync, *(("missing", 1) if state.known else ("pairs", 0)))
         return
     side = state.part - 1

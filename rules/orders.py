@@ -86,6 +86,7 @@ def _edited(draft: Draft, sync: Sync, before: Sync | None) -> None:
         state.dropped = list(dict.fromkeys([*state.dropped, *changed]))
         _sweep(draft, sync)
     if (was_off or (before is not None and _names_unread(sync, before))) and not sync.off:
+        state.woken = state.woken or was_off
         begin_read(draft, sync)
 
 

@@ -192,6 +192,7 @@ class SyncState(msgspec.Struct, omit_defaults=True):
     remembers: bool = False  # an account has told of a pair that it remembers
     moved: bool = False  # a link no longer holds the record that it is named after
     changed: bool = False  # since its row was last published
+    woken: bool = False  # switched on again, and not all is read yet: what logs tell of deletions may be from before
 
 
 class Mark(msgspec.Struct, omit_defaults=True):

@@ -215,3 +215,21 @@ def test_on_again_a_place_that_became_free_meanwhile_is_filled() -> None:
     world.turn(on=True)
     assert world.of("crm", "2").sides["shop"].id == "1"
     assert world.stands("crm", "2") == ("in_sync", None)
+
+
+def test_a_deletion_from_while_it_was_off_that_the_log_tells_of_only_when_it_is_on_again_is_not_copied() -> None:
+    world = people(deletes="propagate")
+    for number in range(3):
+        world.left.create(email=f"{number}@x.io")
+    world.start()
+    world.turn("people", on=False)
+    for number in (1, 2):
+        world.left.delete(str(number))
+    world.off = []
+    world.apply()
+    world.think_all()
+    world.take("crm")
+    world.settle()
+    assert list(world.right.records) == ["1", "2", "3"]
+    assert [world.stands("crm", str(number)) for number in (1, 2)] == [("failing", "deleted")] * 2
+    assert world.stands("crm", "3") == ("in_sync", None)
