@@ -74,7 +74,7 @@ class _Sync:
             what, _, remedy = problem.partition(": ")
             yield Finding(path, f"object '{object_name}' of '{account}' {what}", remedy)
         if found.problems and not found.fields:
-            return None  # nobody could look at it: that a field is not there, or that it can only be read, would be untrue
+            return None  # nobody could look at it: to say that a field is not there would be untrue
         side = self.sync.accounts.index(account)
         able = found.capabilities
         if self.sync.writes[side] and not (able.creatable or able.updatable):
