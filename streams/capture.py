@@ -178,7 +178,8 @@ class AccountCapture:
     async def _release(self, connector: Connector, _: AccountUse) -> None:
         await connector.release()
         if (await self._memory.recall()) != Remembered():
-            await acknowledged(await self._note(Noted(self._account, anew=True)))
+            await self._note(Noted(self._account, anew=True))
+            await self._memory.recall()  # who comes next, in our place, knows nothing of this message
 
     # ---------------------------------------------------------------- the log
 

@@ -14,7 +14,7 @@ from connectors.memory.polled import PolledSettings
 from rules.events import AccountState, Captured, LogStarted, Marked, ReadDone, ReadRequest, SetMark
 from schemas import Noted
 from tests.streams.capture_world import BETWEEN, TIMES, World, capture_world
-from tests.streams.twins import configuration, ended, eventually
+from tests.streams.twins import configuration, ended, eventually, within
 
 
 class OftenSettings(PolledSettings):
@@ -147,6 +147,18 @@ async def test_an_account_that_is_off_is_forgotten_and_begins_anew(world: World,
     await world.source.apply(configuration(3, {"contacts": BETWEEN}))
     await world.until(lambda log: len(log.events(LogStarted)) == 2)
     await eventually(lambda: world.state.kept("crm").cursor)
+
+
+async def test_an_account_that_has_left_is_given_up_only_when_it_is_forgotten(world: World, app: App) -> None:
+    """Should it come back, another service begins at once, which does not know what this one has sent."""
+    app.insert("people", name="there")
+    world.start()
+    await begun(world)
+    await world.source.apply(configuration(2, {"others": {"books": "people", "shop": "customers"}}))
+    assert world.task is not None
+    await within(10, world.task)
+    assert world.changes.events(Noted)[-1].anew
+    assert world.state.memory["crm"] == Remembered(), "route has taken it in"
 
 
 async def test_a_memory_that_is_lost_is_a_log_that_begins_anew(world: World, app: App) -> None:
