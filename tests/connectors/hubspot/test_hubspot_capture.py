@@ -325,7 +325,7 @@ async def test_a_crash_in_the_middle_of_a_window_tells_the_rest_and_nothing_twic
 
 
 async def test_search_goes_on_from_where_it_stood(fake: Fake) -> None:
-    portal = Portal(fake, archived_every=3600, associations_every=3600)
+    portal = Portal(fake, archived_every=3600, associations_every=3600, index_lag=0)
     ann, bob = portal.make("contacts", email="ann@x.io"), portal.make("contacts", email="bob@x.io")
     async with portal.running(last=False) as (_, log):
         portal.edit("contacts", ann, firstname="one")
