@@ -5,15 +5,13 @@ Responsible for the fake's calls for people and for reading its SQLite file. Mus
 
 from __future__ import annotations
 
-import importlib
+from contextlib import ExitStack
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from console.errors import FailedError
+from console.fakes import hubspot_part
 
-# The fake is a package of its own that knows nothing of Tandem, and Tandem nothing of it: it is imported by name when it is asked for.
-PACKAGE = "tests.connectors.hubspot.fake"
 API = "/crm/objects/2026-09"
 PAIRS = "/crm/associations/2026-09"
 BATCH = 100
@@ -29,17 +27,6 @@ ACCOUNT = {
 }
 
 
-def fake_part(name: str) -> ModuleType:
-    """A module of the fake."""
-    try:
-        return importlib.import_module(f"{PACKAGE}.{name}")
-    except ModuleNotFoundError as error:
-        raise FailedError(
-            f"The fake of HubSpot is not installed: there is no module {error.name}.",
-            "It comes with Tandem's own package and with a checkout; install Tandem anew, or run this from a checkout.",
-        ) from error
-
-
 def _type(object: str) -> str:
     return TYPES.get(object, object)
 
@@ -48,21 +35,22 @@ class FakePortal:
     """A portal that runs from `start` to `stop`, on a free port."""
 
     def __init__(self, folder: Path) -> None:
-        process, store = fake_part("process"), fake_part("store")
+        process, store = hubspot_part("process"), hubspot_part("store")
         self.file = folder / store.FILE
         self._fake: Any = process.Fake(folder.absolute(), **ACCOUNT)  # it works in another folder
+        self._open = ExitStack()
         self._refused: type[Exception] = process.FakeError
 
     def start(self) -> None:
         """Returns when it answers."""
         try:
-            self._fake.start()
+            self._open.enter_context(self._fake)
         except self._refused as error:
             raise FailedError("The fake of HubSpot did not start.", str(error)) from error
 
     def stop(self) -> None:
         """Ends it, if it runs."""
-        self._fake.stop()
+        self._open.close()
 
     @property
     def url(self) -> str:

@@ -14,7 +14,7 @@ from connectors.hubspot.errors import Json
 from connectors.hubspot.journal import SCOPES
 from connectors.hubspot.mapping import Shape
 from connectors.hubspot.settings import HubSpotSettings
-from connectors.hubspot.standard import API, SYNC_ID
+from connectors.hubspot.standard import API, STANDARD, SYNC_ID
 
 
 async def check(client: Client, definitions: Definitions, context: Context, settings: HubSpotSettings) -> Health:
@@ -30,6 +30,10 @@ async def check(client: Client, definitions: Definitions, context: Context, sett
             shape = await definitions.shape(use.name)
         except FatalError as error:
             problems.append(Problem(error.message, error.remedy))
+            if use.name in STANDARD:  # so that all scopes are granted at once, not one after the other
+                type_id = STANDARD[use.name].type_id
+                problems += await _records(client, use.name, type_id)
+                problems += await _without_sync_id(client, use.name, type_id)
             continue
         problems += await _object(client, definitions, shape, use.fields)
     if settings.journal:
@@ -53,15 +57,8 @@ async def _journal(settings: HubSpotSettings) -> list[Problem]:
 async def _object(
     client: Client, definitions: Definitions, shape: Shape, wanted: frozenset[str] | None
 ) -> list[Problem]:
-    problems: list[Problem] = []
-    objects = f"/crm/objects/{API}/{shape.type_id}"
+    problems = await _records(client, shape.name, shape.type_id)
     empty: Json = {"inputs": []}
-    reading = await _refused(client, "GET", f"{objects}?limit=1", f"reading {shape.name}", None)
-    writing = await _refused(client, "POST", f"{objects}/batch/update", f"writing {shape.name}", empty)
-    if reading is not None:
-        problems.append(Problem(reading.message, reading.remedy))
-    if writing is not None and writing.message not in {one.message for one in problems}:
-        problems.append(Problem(f"{writing.message}; nothing can be written to it", writing.remedy, fatal=False))
     for relation in shape.relations:
         if wanted is not None and relation.field not in wanted:
             continue
@@ -76,13 +73,26 @@ async def _object(
     ):
         problems.append(Problem(refused.message, refused.remedy))
     if not shape.tokens:
-        problems += await _without_sync_id(client, shape)
+        problems += await _without_sync_id(client, shape.name, shape.type_id)
     return problems
 
 
-async def _without_sync_id(client: Client, shape: Shape) -> list[Problem]:
-    path = f"/crm/properties/{API}/{shape.type_id}/batch/create"
-    refused = await _refused(client, "POST", path, f"making the property {SYNC_ID} of {shape.name}", {"inputs": []})
+async def _records(client: Client, name: str, type_id: str) -> list[Problem]:
+    """Whether records may be read and written."""
+    problems: list[Problem] = []
+    objects = f"/crm/objects/{API}/{type_id}"
+    reading = await _refused(client, "GET", f"{objects}?limit=1", f"reading {name}", None)
+    writing = await _refused(client, "POST", f"{objects}/batch/update", f"writing {name}", {"inputs": []})
+    if reading is not None:
+        problems.append(Problem(reading.message, reading.remedy))
+    if writing is not None and writing.message not in {one.message for one in problems}:
+        problems.append(Problem(f"{writing.message}; nothing can be written to it", writing.remedy, fatal=False))
+    return problems
+
+
+async def _without_sync_id(client: Client, name: str, type_id: str) -> list[Problem]:
+    path = f"/crm/properties/{API}/{type_id}/batch/create"
+    refused = await _refused(client, "POST", path, f"making the property {SYNC_ID} of {name}", {"inputs": []})
     if refused is None:
         return []
     message = f"{refused.message}: without it a create whose answer is lost is found again by identifier only"

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 
 import click
 
 from console.context import Settings, TandemCommand, pass_settings
 from console.errors import FailedError, WrongUseError
-
-# The fake is a package of its own that knows nothing of Tandem, and Tandem nothing of it: it is imported by name when it is asked for.
-PACKAGE = "tests.connectors.hubspot.fake"
-
-
-def _part(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(f"{PACKAGE}.{name}")
-    except ModuleNotFoundError as error:
-        raise FailedError(
-            f"The fake of HubSpot is not installed: there is no module {error.name}.",
-            "It comes with Tandem's own package and with a checkout; install Tandem anew, or run this from a checkout.",
-        ) from error
+from console.fakes import hubspot_part
 
 
 @click.command(
@@ -46,14 +32,14 @@ def _part(name: str) -> ModuleType:
 @pass_settings
 def fake_command(settings: Settings, service: str, knobs: tuple[str, ...], port: int, data: Path | None) -> None:  # noqa: ARG001
     """Serves it."""
-    wording, ordering, server = _part("knobs"), _part("faults"), _part("server")
+    wording, ordering, server = hubspot_part("knobs"), hubspot_part("faults"), hubspot_part("server")
     try:
         turned, faults = wording.from_words(knobs)
         for text in faults:
             ordering.parse(text)
     except wording.WrongKnobError as error:
         raise WrongUseError(str(error), "docs/reference/fake-hubspot.md lists all knobs.") from error
-    key = _part("tokens").SERVICE_KEY
+    key = hubspot_part("tokens").SERVICE_KEY
 
     def ready(found: int) -> None:
         url = f"http://127.0.0.1:{found}"

@@ -120,7 +120,7 @@ def test_a_port_that_is_taken_is_told(fake: Fake) -> None:
 
 def test_a_missing_package_is_told(tmp_path: Path) -> None:
     program = (
-        "import sys; from console.commands import fake; fake.PACKAGE = 'no.such.package'; from console.cli import run;"
+        "import sys; from console import fakes; fakes.HUBSPOT = 'no.such.package'; from console.cli import run;"
         "sys.exit(run(['fake', 'hubspot']))"
     )
     env = {**os.environ, "PYTHONPATH": str(DOCS.parent)}

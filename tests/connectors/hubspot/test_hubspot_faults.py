@@ -251,6 +251,21 @@ async def test_check_names_each_missing_scope(fake: Fake) -> None:
     assert portal.count("contacts") == 0
 
 
+async def test_check_names_the_scopes_for_records_also_where_their_definitions_may_not_be_read(fake: Fake) -> None:
+    without = [
+        "crm.schemas.companies.read",
+        "crm.schemas.companies.write",
+        "crm.objects.companies.read",
+        "crm.objects.companies.write",
+    ]
+    token = fake.admin("POST", "tokens", {"without": without})["token"]
+    connector = Portal(fake, {"contacts": CONTACT, "companies": ("name",)}, token=token).connector()
+    problems = (await connector.check()).problems
+    await connector.close()
+    assert [scope for scope in without if scope not in " ".join(one.message for one in problems)] == []
+    assert len(problems) == len(without)
+
+
 async def test_check_says_that_a_token_is_no_good(fake: Fake) -> None:
     connector = Portal(fake).connector(token="nonsense")
     problem = only((await connector.check()).problems)
