@@ -17,7 +17,7 @@ from rules.events import DeadLetter, Event
 from schemas import UndecodableError
 from streams.broker import Broker
 from streams.protocols import Configuration
-from streams.topics import Topics
+from streams.topics import MESSAGE_BYTES, Topics
 
 INSTALLATION = b"installation"
 SCHEMA = b"schema/"
@@ -136,7 +136,8 @@ class ConfigStore:
 
 
 def _producer(broker: Broker) -> AIOKafkaProducer:
-    return AIOKafkaProducer(**broker.client(), enable_idempotence=True, linger_ms=0)
+    # A configuration holds the description of all objects in use: hundreds of fields each, with their options.
+    return AIOKafkaProducer(**broker.client(), enable_idempotence=True, linger_ms=0, max_request_size=MESSAGE_BYTES)
 
 
 async def _publish_schemas(producer: AIOKafkaProducer, topics: Topics, fingerprints: Iterable[str]) -> None:

@@ -29,7 +29,7 @@ from schemas import History, SchemaError, UndecodableError, UnknownSchemaError
 from streams.broker import Broker
 from streams.config import INSTALLATION, SCHEMA
 from streams.protocols import Configuration
-from streams.topics import MARKER, Topics, parse_status_key
+from streams.topics import MARKER, MESSAGE_BYTES, Topics, parse_status_key
 
 PAUSE_S = 0.05  # between two fetches of a few rows: what comes meanwhile shares a transaction
 SMALL = 200  # messages of a fetch, below which the pause is worth it
@@ -231,7 +231,9 @@ class Projection:
     async def _send_dead_letter(self, message: ConsumerRecord, reason: str) -> None:
         """Into the topic, since others look there too. Its id is the place, so that it counts once."""
         if self._producer is None:
-            self._producer = AIOKafkaProducer(**self._broker.client(), client_id=CLIENT, acks="all")
+            self._producer = AIOKafkaProducer(
+                **self._broker.client(), client_id=CLIENT, acks="all", max_request_size=MESSAGE_BYTES
+            )
             await self._producer.start()
         letter = DeadLetter(
             id=f"{message.topic}/{message.partition}/{message.offset}",

@@ -28,7 +28,7 @@ from rules.events import DeadLetter, HistoryRow, StatusRow, SyncRow, Tick
 from schemas import History, Message
 from streams.broker import Broker
 from streams.config import send_letters
-from streams.topics import MARKER, Topics, ensure_topics, status_key
+from streams.topics import CHANGE_BYTES, MARKER, MESSAGE_BYTES, Topics, ensure_topics, status_key
 from tests.console.samples import CONFIGURATION, FAILING, NOW, PAIR, PENDING, SYNC
 
 pytestmark = pytest.mark.e2e
@@ -60,7 +60,7 @@ class Engine:
 async def engine(kafka: EmbeddedKafka) -> AsyncIterator[Engine]:
     broker = Broker((kafka.bootstrap,))
     topics = await ensure_topics(broker, f"t{secrets.token_hex(4)}", retention=timedelta(days=30))
-    async with AIOKafkaProducer(**broker.client()) as producer:
+    async with AIOKafkaProducer(**broker.client(), max_request_size=MESSAGE_BYTES) as producer:
         engine = Engine(broker, topics, producer)
         await engine.publish()
         yield engine
@@ -217,7 +217,11 @@ async def test_topics_that_begin_anew_are_noticed(engine: Engine, path: Path) ->
     assert keys(path) == ["l1", "l2"]
 
 
-@pytest.mark.parametrize("raw", [b"no message at all", b"\xc3\x01" + struct.pack("<Q", 12345) + b"unknown schema"])
+@pytest.mark.parametrize(
+    "raw",
+    [b"no message at all", b"\xc3\x01" + struct.pack("<Q", 12345) + b"unknown schema", b"large" * (CHANGE_BYTES // 5)],
+    ids=["text", "schema", "large"],
+)
 async def test_what_cannot_be_decoded_goes_to_the_dead_letters_and_it_goes_on(
     engine: Engine, path: Path, raw: bytes
 ) -> None:

@@ -9,12 +9,14 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 import schemas
+from rules.catalog import Catalog, Field, FieldType, Kind, Object
 from rules.events import Captured, Clock, DeadLetter, Order, Row
 from rules.version import Version
 from streams.broker import Broker
@@ -256,6 +258,24 @@ async def test_orders_come_behind_the_configuration_and_their_schemas(broker: Br
     assert {f"schema/{found}".encode() for found in fingerprints} <= {
         key for key, _ in await values(broker, topics.config)
     }
+
+
+async def test_a_configuration_is_as_large_as_the_objects_of_its_accounts_are(broker: Broker, name: str) -> None:
+    """A portal has hundreds of properties an object, and their options: more than what Kafka takes of its own accord."""
+    topics = await ensure_topics(broker, name, retention=MONTH)
+    fields = tuple(
+        Field(f"property_{number}", FieldType(Kind.TEXT, "text"), description="x" * 1000) for number in range(2000)
+    )
+    catalog = Catalog({"x": Object("x", fields, key=("property_0",))})
+    large = msgspec.structs.replace(configuration(1), catalogs={"a": catalog})
+    document = msgspec.json.encode(large.catalogs).decode()
+    assert len(document) > 2 << 20
+    order = Order("o", "apply", arguments={"version": "1", "document": document})
+    await publish(broker, topics, large, [("a~b", order)])
+    async with ConfigStore(broker, topics) as store:
+        assert store.current == large
+    inbox = await values(broker, topics.inbox, topics.partition_of("a~b"))
+    assert [schemas.decode(value or b"") for _, value in inbox] == [order]
 
 
 async def test_an_entry_of_the_configuration_topic_that_is_none_is_told_and_changes_nothing(
