@@ -100,8 +100,8 @@ async def _described(relation: Relation, assembler: Assembler, lookup: Lookup) -
 
 # ---------------------------------------------------------------- what the log tells apart: pairs
 
-# A commit is in the log a moment before a read sees it.
-_UNSEEN = 0.002
+# A commit is in the log a moment before a read sees it; where it waits for a standby, for as long as that is away.
+_UNSEEN, _UNSEEN_LONG = 0.002, 0.5
 
 
 async def _reread(touched: Touched, lookup: Lookup) -> AsyncGenerator[Captured, None]:
@@ -140,7 +140,7 @@ async def _seen(
 ) -> AsyncGenerator[list[Record], None]:
     """The records once a read sees the transactions that made them so."""
     wanted = None if ids is None else list(ids)
-    sees_all = False
+    sees_all, pause = False, _UNSEEN
     while not sees_all:
         async with aclosing(lookup.read(name, wanted)) as pages:
             async for records, version in pages:
@@ -150,4 +150,5 @@ async def _seen(
                     break
                 yield records
         if not sees_all:
-            await asyncio.sleep(_UNSEEN)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _UNSEEN_LONG)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from typing import cast
+
 import msgspec
 import pytest
 
-from connectors.base import Batch, Change, CursorExpiredError
+from connectors.base import Batch, Change, CursorExpiredError, Record
 from connectors.postgres.assembler import Assembler, Touched, Unfilled
+from connectors.postgres.capture import Lookup, _seen
 from connectors.postgres.names import MESSAGE_PREFIX
 from connectors.postgres.pgoutput import LogColumn
 from connectors.postgres.tables import Pairing, Table
+from rules.version import NEVER, Snapshot, Version
 from tests.connectors.test_postgres_log import assembler, begin, column, commit, delete, feed, insert, message, relation
 from tests.connectors.test_postgres_log import truncate as emptied
 from tests.connectors.test_postgres_log import update as updated
@@ -119,3 +125,25 @@ def test_of_a_table_that_is_gone_no_pair_is_told_either() -> None:
     made = log()
     assert made.lose(MEMBERS).fields is None
     assert feed(made, begin(30), insert(200, 1, 7, "t"), insert(100, 1, "Ann"), emptied(201), commit(40)) == []
+
+
+async def test_a_commit_that_no_read_sees_yet_is_asked_for_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where commits wait for a synchronous standby that is away, they are in the log and may long be invisible."""
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    class Unseeing:
+        async def read(
+            self, object: str, ids: Sequence[str] | None
+        ) -> AsyncGenerator[tuple[list[Record], Version], None]:
+            assert (object, ids) == ("members", ["1"])
+            xmax = 8 if len(pauses) == 20 else 7
+            yield [Record("1", {"id": 1}, NEVER)], Version(0, None, Snapshot(xmax, xmax))
+
+    monkeypatch.setattr(asyncio, "sleep", pause)
+    found = [records async for records in _seen("members", ("1",), frozenset({7}), cast(Lookup, Unseeing()))]
+    assert [[one.id for one in records] for records in found] == [["1"]]
+    assert pauses[:3] == [0.002, 0.004, 0.008]
+    assert pauses[-1] == 0.5
