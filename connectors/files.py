@@ -14,13 +14,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from connectors.base import RetriableError
+from connectors.base import FatalError, RetriableError
 
 T = TypeVar("T")
 MOMENT = 0.01  # seconds
 
 Stamp = tuple[int, int, int]
 """Which file it is, when it was written, its size: differs whenever it may hold something else."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """What the disk refuses, as trouble of the account: nobody else's work ends by it."""
+    try:
+        yield
+    except OSError as error:
+        raise FatalError(
+            f"{error.filename or 'the disk'}: {error.strerror}",
+            "let the user that Tandem runs as read and write the folder and its files, and make room on the disk",
+        ) from error
 
 
 @contextmanager
@@ -44,7 +56,7 @@ async def in_turn(folder: Path, work: Callable[[int], T], attempts: int = 5) -> 
     """Does something in a turn, in a thread; again after a while where somebody is writing the file that it needs."""
 
     def once() -> T:
-        with turn(folder) as number:
+        with translated(), turn(folder) as number:
             return work(number)
 
     while True:
@@ -59,12 +71,13 @@ async def in_turn(folder: Path, work: Callable[[int], T], attempts: int = 5) -> 
 
 def stamp_of(path: Path) -> Stamp:
     """The stamp of a file. One that is missing is on its way to its place, or its disk is gone: never taken for empty."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        raise RetriableError(
-            f"{path} is not there", "put it back, or mend its name in sync.yaml", retry_after=0.2
-        ) from None
+    with translated():
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            raise RetriableError(
+                f"{path} is not there", "put it back, or mend its name in sync.yaml", retry_after=0.2
+            ) from None
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.base import RetriableError
+from connectors.base import FatalError, RetriableError
 from connectors.files import in_turn, read_still, replace, stamp_of, turn
 
 
@@ -48,6 +48,18 @@ async def test_a_turn_is_tried_again_while_somebody_writes(tmp_path: Path) -> No
         await in_turn(tmp_path, lambda _: read_still(tmp_path / "nothing", 0.0), attempts=1)
     # The lock is free again, also after an error.
     await asyncio.wait_for(in_turn(tmp_path, lambda number: number), 5)
+
+
+async def test_what_the_disk_refuses_is_trouble_of_the_account_alone(tmp_path: Path) -> None:
+    (tmp_path / "people.csv").mkdir()
+    file = tmp_path / "file"
+    file.write_bytes(b"")
+    with pytest.raises(FatalError, match=r"people\.csv: Is a directory"):
+        await in_turn(tmp_path, lambda _: read_still(tmp_path / "people.csv", 0.0))
+    with pytest.raises(FatalError, match="No such file or directory"):
+        await in_turn(tmp_path / "gone", lambda number: number)
+    with pytest.raises(FatalError, match="Not a directory"):
+        stamp_of(file / "people.csv")
 
 
 def test_a_file_is_read_when_it_has_been_still_or_is_as_we_left_it(tmp_path: Path) -> None:
