@@ -228,7 +228,8 @@ class Write(msgspec.Struct, frozen=True):
     `token` names the command and is the same when it is sent again: `sequence` within `link`, and a digest of the content.
     `values`: what to write (create: all that is set; update: the differing fields; delete: none).
     `expect`: update and delete are done only where the record still holds these values (compare-and-set).
-    `identifiers`: of a create: a record that already has one of them is answered `exists`, and nothing is created.
+    `identifiers`: of a create: a record that already has one of them is answered `exists`, and nothing is created. So is, where the account keeps a
+    ledger (`capabilities.fenced`), the record that an earlier create of the same link has made, if it is the last that was done for that and is there.
     `pair`: the record of the other side, for the ledger.
     """
 

@@ -64,6 +64,7 @@ class Done(msgspec.Struct, frozen=True, array_like=True):
     sequence: int
     token: str
     id: str | None
+    created: bool = False
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True):

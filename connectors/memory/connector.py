@@ -205,7 +205,7 @@ class MemoryConnector:
         try:
             self._check(app, object, table, write)
             if write.op is WriteOp.CREATE:
-                return self._create(app, object, table, write)
+                return self._create(app, object, table, write, done)
             return self._replace(app, object, table, write)
         except RefusedError as error:
             return Result(
@@ -223,7 +223,10 @@ class MemoryConnector:
         if refusal is not None:
             raise refusal
 
-    def _create(self, app: App, object: str, table: str, write: Write) -> Result:
+    def _create(self, app: App, object: str, table: str, write: Write, done: Done | None) -> Result:
+        earlier = self._standing(app, object, done.id) if done is not None and done.created else None
+        if earlier is not None:
+            return Result(write.token, Outcome.EXISTS, earlier.id, earlier)
         found = _found(app.tables[table], write.identifiers)
         if found:
             return Result(write.token, Outcome.EXISTS, found[0], self._standing(app, object, found[0]))
@@ -254,7 +257,7 @@ class MemoryConnector:
 
     def _remember(self, app: App, table: str, write: Write, record_id: str) -> None:
         ledger = self._ledger(app)
-        ledger.links[write.link] = Done(write.sequence, write.token, record_id)
+        ledger.links[write.link] = Done(write.sequence, write.token, record_id, write.op is WriteOp.CREATE)
         if write.pair is not None:
             ledger.pairs.setdefault((table, record_id), {})[write.pair.sync] = write.pair
 

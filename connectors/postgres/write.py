@@ -188,6 +188,7 @@ class Round:
     async def _from_ledger(self, entries: Mapping[str, ledger.Entry], *, behind: bool) -> None:
         """Answers what has been written before; `behind`: the whole message has, so nothing of it is written now."""
         repeated: dict[int, str] = {}
+        made: dict[int, str] = {}
         for job in self.jobs:
             write, entry = job.write, entries.get(job.write.link)
             if entry is not None and write.sequence <= entry.sequence:
@@ -201,10 +202,16 @@ class Round:
                 self.answers[job.place] = Answer(
                     Outcome.RETRY, write.id, message="came in a message that an earlier owner has dealt with"
                 )
-        if repeated:
-            records = await self._image_by_id(sorted(set(repeated.values())))
+            elif write.op is WriteOp.CREATE and entry is not None and entry.op == WriteOp.CREATE and entry.id:
+                made[job.place] = entry.id
+        if repeated or made:
+            records = await self._image_by_id(sorted({*repeated.values(), *made.values()}))
             for place, record_id in repeated.items():
                 self.answers[place].record = records.get(record_id)
+            for place, record_id in made.items():
+                # A copy of an earlier create, come late, has made one that nobody has heard of yet: no second beside it.
+                if (there := records.get(record_id)) is not None:
+                    self.answers[place] = Answer(Outcome.EXISTS, record_id, record=there)
 
     async def _image_by_id(self, ids: Sequence[str]) -> dict[str, Record]:
         shape = self.shape

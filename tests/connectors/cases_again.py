@@ -120,6 +120,20 @@ async def a_create_sent_again_makes_no_second_record(bench: Bench) -> None:
     assert len(await bench.rows("people")) == 1
 
 
+@case("fenced", "tokens")
+async def a_link_whose_record_is_there_gets_no_second_one(bench: Bench) -> None:
+    async with opened(bench.connector()) as connector:
+        first = applied(await one(connector, create("l", {"name": "Ann"})))
+        assert first.id is not None
+        other = await one(connector, create("l", {"name": "Anna"}, sequence=2))
+        assert (other.outcome, other.id) == (Outcome.EXISTS, first.id)
+        assert other.record is not None
+        assert other.record.values["name"] == "Ann"
+        await bench.delete("people", first.id)
+        applied(await one(connector, create("l", {"name": "Anna"}, sequence=3)))
+    assert [row["name"] for row in (await bench.rows("people")).values()] == ["Anna"]
+
+
 @case("updatable", lacks=("fenced",))
 async def a_write_sent_again_compares_with_what_it_finds(bench: Bench) -> None:
     record_id = await bench.insert("people", name="Ann", age=1)

@@ -534,6 +534,7 @@ FAULTS: dict[str, tuple[str, Plant]] = {
         result_fault(lambda results, _: list(results[: len(results) // 2])),
     ),
     "creates again what it has created": ("a_create_sent_again_makes_no_second_record", write_fault(_forgetful)),
+    "makes a second record for a link": ("a_link_whose_record_is_there_gets_no_second_one", write_fault(_forgetful)),
     # Of apps without a log or a ledger.
     "does not see deletions by scanning": (
         "what_has_changed_comes_by_in_its_last_state",

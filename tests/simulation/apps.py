@@ -47,6 +47,7 @@ class Done(msgspec.Struct, frozen=True):
     sequence: int
     token: str
     id: str
+    op: str
 
 
 class Ledger:
@@ -80,9 +81,6 @@ class Machine(App):
         self.met: set[str] = set()  # ids that a create for another has met: they were linked to that one's record
         self.given_up: set[str] = set()  # ids whose records have others now
         self.wrong: list[str] = []  # creates that should not have been
-        # Creates that were refused. One that a zombie sends again may be taken now, beside what was created in its place: a gap that the ledger leaves
-        # open (docs/explanation/simulation.md).
-        self.refused: set[str] = set()
 
     def place(self, record_id: str) -> Place:
         """The reference of a record."""
@@ -123,10 +121,10 @@ class Machine(App):
     def write(self, command: Command, *, behind: bool = False) -> Answer:
         """Does a command. `behind`: another owner has dealt with its message, so that it is only looked up."""
         answer = self._write(command, behind=behind)
-        if answer.outcome == "rejected":
-            self.refused.add(command.token)
         if answer.outcome == "exists" and answer.id is not None:
-            self.met.add(answer.id)
+            made = self.made_for.get(answer.id)
+            if made is None or made.pair != command.pair:
+                self.met.add(answer.id)
         return answer
 
     def _write(self, command: Command, *, behind: bool) -> Answer:
@@ -142,6 +140,8 @@ class Machine(App):
             return Answer(*head, outcome, done.id, dict(stands), self.version())
         if behind:
             return Answer(*head, "retry", command.id, message="another owner has dealt with its message")
+        if done is not None and command.op == done.op == "create" and done.id in self.records:
+            return Answer(*head, "exists", done.id, dict(self.records[done.id]), self.version())
         record_id = command.id or ""
         held = self.records.get(record_id)
         if command.op == "update" and held is not None and _holds(held, command.values):
@@ -198,7 +198,7 @@ class Machine(App):
             self.robot(self, record_id)
 
     def _remember(self, command: Command, record_id: str) -> None:
-        self.ledger.done[_link(command)] = Done(command.sequence, command.token, record_id)
+        self.ledger.done[_link(command)] = Done(command.sequence, command.token, record_id, command.op)
 
     def _judge(self, command: Command, record_id: str) -> None:
         """Whether the record was made before, or made from one that came from here."""
@@ -208,7 +208,6 @@ class Machine(App):
             return
         for earlier, made in self.made_for.items():
             there = earlier in self.records and earlier not in self.reused | self.met
-            there = there and not {made.token, command.token} & self.refused
             if made.pair == command.pair and there and earlier != record_id:
                 self.wrong.append(f"{self.account}:{record_id} is {self.account}:{earlier} again, by {command.token}")
         for app in self.opposite:

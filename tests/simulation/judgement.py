@@ -94,6 +94,9 @@ class Judgement:
             return None
         default = facts.accounts.index(self.config["default"])
         sides = (facts.side(entry, one), facts.side(entry, other))
+        for place, side in zip(pair, sides, strict=True):
+            if side.put_back and not facts.machines[place[0]].object.capabilities.tokens:
+                return None
         outcome = predict(entry, sides, default, keeps_empty=self.config["empty"] == "keep")
         left, right = (facts.values(each) or {} for each in pair)
         values = (left[entry[one[0]]], right[entry[other[0]]])

@@ -289,6 +289,10 @@ def _created(judgement: Judgement, place: Place, values: Values) -> bool:
     other = facts.machines[next(one for one in facts.accounts if one != place[0])]
     if not other.object.capabilities.tokens and not facts.keys(place):
         return False  # nobody can tell whether a create whose answer was lost was done: a person decides
+    if not other.object.capabilities.tokens and any(
+        deed.by != facts.name for one in made for _, deed in facts.deeds[one]
+    ):
+        return False  # by then it may have had no identifier by which the create, sent again, would have found it
     judgement.says(len(made) <= 1, place, f"must be created once, and was as {made}")
     if other.unique or other.refers or any("association" in entry for entry in judgement.config["mapping"]):
         return False

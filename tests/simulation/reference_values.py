@@ -73,6 +73,18 @@ class SideOfField:
         settled = [write.value for write in self.writes if write.own and write.at < self.edits[-1].at]
         return self.last == (settled[-1] if settled else self.before)
 
+    @property
+    def put_back(self) -> bool:
+        """Whether people put back what it held before the sync wrote it: without a ledger a copy of the command, come late, takes that for the old value."""
+        held, replaced = self.before, []
+        for write in self.writes:
+            if write.own:
+                replaced.append(held)
+            elif write.value in replaced:
+                return True
+            held = write.value
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -199,6 +211,8 @@ def _both(entry: Config, sides: tuple[SideOfField, SideOfField], default: int, *
     if same(entry, left, right):
         # What was there before both were cleared may have been carried across meanwhile, and is not cleared there.
         wandered = is_empty(left) and max(len(side.edits) for side in sides) > 1
+        if not is_empty(left) and "values" not in entry and "identifier" not in entry and str(left) != str(right):
+            return None  # one text in two forms: of two edits that is a conflict, to one who saw neither before
         return None if wandered else Outcome(((left, right),))
     if _met(entry, sides, 0) or _met(entry, sides, 1):
         return None
@@ -208,6 +222,8 @@ def _both(entry: Config, sides: tuple[SideOfField, SideOfField], default: int, *
     if is_empty(sides[winner].last) or sides[1 - winner].unique:
         return None
     if not _fits(entry, winner, sides[winner].last, sides[1 - winner]):
+        if len(sides[winner].edits) > 1:
+            return None  # what it held before may have won
         return Outcome((_placed(winner, sides[winner].last, sides[1 - winner].last),), fails=True)
     return Outcome((_placed(winner, sides[winner].last, AGREES),))
 
