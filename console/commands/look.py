@@ -61,9 +61,10 @@ def show_status(output: Output, syncs: list[Json]) -> None:
             ["sync", "state", *counts, *(["first sync"] if reading else [])],
             (row if reading else row[:-1] for row in cells),
         )
+    down = dict.fromkeys(each for sync in syncs for each in sync["accounts_down"].items())
+    for account, reason in down:
+        output.say(f"{account} is down: {reason}", style="yellow")
     for sync in syncs:
-        for account, reason in sync["accounts_down"].items():
-            output.say(f"{account} is down: {reason}", style="yellow")
         if sync["state"] == "stopped":
             output.say(f"{sync['sync']} is stopped: {sync['reason'] or 'see its failures'}", style="red")
             output.say(f"  `tandem confirm {sync['sync']}` lets it go on.")

@@ -9,7 +9,9 @@ import msgspec
 import pytest
 
 from console.columns import chosen, columns_of, only, value_in
+from console.commands.look import show_status
 from console.errors import WrongUseError, did_you_mean
+from console.output import Output
 from console.progress import EVERY_S, Progress
 from console.times import iso, parse_span, parse_time, span
 from rules.events import SyncRow
@@ -134,3 +136,14 @@ def test_a_stop_says_how_it_goes_on_and_a_deleted_sync_that_it_is_gone() -> None
     assert line == "contacts stopped: 900 deletions; `tandem confirm contacts` lets it go on"
     assert texts(progress, 2.0, changed(state="off")) == ["contacts off"]
     assert texts(progress, 3.0, None) == ["contacts deleted; its links are forgotten"]
+
+
+def test_an_account_that_is_down_is_said_once_whatever_number_of_syncs_it_has(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sync = {
+        "state": "live", "in_sync": 1, "failing": 0, "excluded": 0, "pending": 0, "lag_seconds": None, "reason": "",
+        "accounts_down": {"portal": "the token is not valid"},
+    }  # fmt: skip
+    show_status(Output(json=False), [sync | {"sync": "firms"}, sync | {"sync": "people"}])
+    assert capsys.readouterr().out.count("portal is down: the token is not valid") == 1
