@@ -13,10 +13,10 @@ import psycopg
 from rich.text import Text
 
 from console.context import Settings
-from console.demo_data import Person, World
+from console.demo_data import Person, World, row_versions
 from console.demo_hubspot_data import NAMELESS, counts, database_side, fill_database, fill_portal, portal_side
 from console.demo_hubspot_edits import Edit, Sides, crossings, from_database, from_portal, portal_id
-from console.demo_hubspot_kinds import KINDS, SYNC_YAML, Comparison, compare, row_versions
+from console.demo_hubspot_kinds import KINDS, SYNC_YAML, Comparison, compare
 from console.demo_hubspot_portal import FakePortal
 from console.demo_run import DemoRun
 from console.demo_stage import Stage
@@ -135,9 +135,9 @@ class HubSpotDemo(DemoRun):
             there = portal.value("contacts", portal_id(sides, "contacts", same.email), "jobtitle")
             return bool(here == there)
 
-        took = await sides.until(both_have_both, f"both edits of {two.email}")
+        took = await sides.until(both_have_both, lambda: f"both edits of {two.email}")
         stage.done(f"two fields: {two.given} has the database's new name and HubSpot's new phone, on both sides", took)
-        took += await sides.until(one_has_won, f"an agreement on {same.email}")
+        took += await sides.until(one_has_won, lambda: f"an agreement on {same.email}")
         record = await sides.ask("SELECT id FROM contacts WHERE lower(email) = %s", same.email)
         lost = await self.lost_value("contacts", f"database:{record}")
         won = await sides.ask("SELECT job_title FROM contacts WHERE lower(email) = %s", same.email)
@@ -171,7 +171,7 @@ class HubSpotDemo(DemoRun):
             row = await (await sides.database.execute(f"SELECT {counted}", {"id": left})).fetchone()
             return row is not None and row[0] == 0
 
-        await sides.until(nothing_refers_to_it, f"what refers to contact {left} refers to {kept}")
+        await sides.until(nothing_refers_to_it, lambda: f"what refers to contact {left} refers to {kept}")
         stage.aside(f"deals, tickets and the rest that referred to {left} refer to {kept} by now, as in HubSpot")
         await sides.database.execute("DELETE FROM contacts WHERE id = %s", (left,))
         stage.done(f"a person looks, and deletes the duplicate {left} in the database as well")
@@ -197,7 +197,7 @@ class HubSpotDemo(DemoRun):
             id = portal.id("contacts", "email", person.email)
             return id is not None and portal.value("contacts", id, "phone") == "+34 600 000 003"
 
-        await sides.until(is_back, f"{person.email} is back")
+        await sides.until(is_back, lambda: f"{person.email} is back")
         new = portal_id(sides, "contacts", person.email)
         stage.done(
             f"{person.given} {person.family} is back in HubSpot as {new}, with the database's new phone",
@@ -209,9 +209,9 @@ class HubSpotDemo(DemoRun):
     async def _silence(self) -> None:
         self.stage.chapter("Quiet when nothing changes")
         with self.stage.doing(f"{QUIET_S:.0f} seconds without an edit") as details:
-            before, sent = await asyncio.to_thread(row_versions, self._url), self._portal.writes()
+            before, sent = await asyncio.to_thread(row_versions, self._url, self.syncs), self._portal.writes()
             await asyncio.sleep(QUIET_S)
-            rows = len(before ^ await asyncio.to_thread(row_versions, self._url))
+            rows = len(before ^ await asyncio.to_thread(row_versions, self._url, self.syncs))
             sent = self._portal.writes() - sent
             details.append(f"rows written: {rows}, records sent to HubSpot: {sent}, so no echo and no ping-pong")
         made, refused = self._portal.calls()

@@ -36,12 +36,12 @@ class Sides:
         """The first value that the database answers."""
         return await one(self.database, query, *values)
 
-    async def until(self, true: Callable[[], Awaitable[bool]], what: str) -> float:
+    async def until(self, true: Callable[[], Awaitable[bool]], what: Callable[[], str]) -> float:
         """Looks until it is true; the seconds that it took."""
         began = time.perf_counter()
         while not await true():
             if time.perf_counter() - began > PATIENCE_S:
-                raise FailedError(f"A change did not cross within {PATIENCE_S:.0f} s.", f"Waited for: {what}")
+                raise FailedError(f"A change did not cross within {PATIENCE_S:.0f} s.", f"Waited for: {what()}")
             await asyncio.sleep(LOOK_S)
         return time.perf_counter() - began
 
@@ -126,8 +126,8 @@ class Edit:
             portal.edit(self.kind, id, **pipeline, **{field.property: (field.values or {}).get(self.value, self.value)})
             return
         reference = _reference(kind, self.column)
-        if reference.type is None:
-            for old in portal.associated(self.kind, id, reference.target):
+        if not reference.is_primary():  # the mark of the primary moves by itself, and the others stay
+            for old in portal.associated(self.kind, id, reference.target, reference.type):
                 portal.part(self.kind, id, reference.target, old)
         portal.relate(
             self.kind, reference.target, [(id, portal_id(sides, reference.target, self.value))], reference.type
@@ -167,14 +167,17 @@ async def crossings(sides: Sides, edits: Iterable[Edit]) -> list[tuple[Edit, flo
         began[edit] = time.perf_counter()
     arrived: list[tuple[Edit, float]] = []
 
+    def missing() -> list[Edit]:
+        return [edit for edit in began if edit not in {there for there, _ in arrived}]
+
     async def all_are_there() -> bool:
-        for edit in began.keys() - {edit for edit, _ in arrived}:
+        for edit in missing():
             if not await edit.arrived(sides):
                 continue
             arrived.append((edit, time.perf_counter() - began[edit]))
-        return len(arrived) == len(began)
+        return not missing()
 
-    await sides.until(all_are_there, "edits on both sides")
+    await sides.until(all_are_there, lambda: "; ".join(f"{one.what} {one.value} in {one.other}" for one in missing()))
     return arrived
 
 

@@ -86,6 +86,10 @@ class Reference:
     target: str
     type: int | None = None
 
+    def is_primary(self) -> bool:
+        """Whether the one that counts is the primary one among several."""
+        return self.type is not None and self.type != _PARENT
+
     def line(self) -> str:
         """The entry of the mapping."""
         return f"{{database: {self.column}, hubspot: {self.property}, association: {self.target}}}"
@@ -323,13 +327,6 @@ def compare(url: str, portal: Path) -> list[Comparison]:
             alone = tuple(sorted(set(ours) - set(theirs))[:3]), tuple(sorted(set(theirs) - set(ours))[:3])
             found.append(Comparison(kind.name, len(kind.fields), len(kind.references), *sides, *alone))
     return found
-
-
-def row_versions(url: str) -> set[tuple[str, int, str]]:
-    """Every row of the tables with the transaction that has written it: whatever is written changes this set."""
-    queries = (f"SELECT '{kind.name}', id, xmin::text FROM {kind.name}" for kind in KINDS)  # noqa: S608
-    with psycopg.connect(url) as database:
-        return set(database.execute(" UNION ALL ".join(queries)).fetchall())
 
 
 def _line(values: tuple[object, ...]) -> str:
