@@ -11,7 +11,7 @@ from rules.deletion import copy_deletion
 from rules.draft import Draft, Place
 from rules.entry import judge
 from rules.links import touch
-from rules.matching import is_creating, known_pairs, paired_by_peers
+from rules.matching import enters_still, is_creating, known_pairs, paired_by_peers
 from rules.plan import Sync
 from rules.references import compare_anew
 from rules.seats import dissolve, has_lost, place_of, side_image
@@ -183,15 +183,15 @@ def _fill_place(draft: Draft, sync_name: str, link_id: str) -> None:
     found = draft.link(sync_name, link_id)
     if found is None or found.flight is not None or found.waits is not None:
         return
-    side = found.ids.index(None) if None in found.ids else None
-    if side is None or sync.writes[side] or draft.is_idle(sync):
+    if None not in found.ids or draft.is_idle(sync) or enters_still(draft, sync, found):
         touch(draft, sync, link_id, found)
     else:
-        _set_free(draft, sync, 1 - side, found.ids[1 - side] or "")
+        side = 1 - found.ids.index(None)
+        _set_free(draft, sync, side, found.ids[side] or "")
 
 
 def _set_free(draft: Draft, sync: Sync, side: int, record_id: str) -> None:
-    """Nothing is created for a record any more, since the direction was narrowed: it is judged again."""
+    """Nothing is created for a record any more, since it does not enter as it, or the direction, is now: it is judged again."""
     place = place_of(sync, side, record_id)
     image = draft.image(*place)
     if image is not None and dissolve(draft, sync, side, record_id):

@@ -10,7 +10,7 @@ from rules.creating import adopt_known, create, restore
 from rules.draft import Draft
 from rules.events import FieldChange
 from rules.loops import find_loop
-from rules.matching import written_by_peer
+from rules.matching import enters_still, written_by_peer
 from rules.merge import FieldProblem, FieldWrite, Plan, Rule, merge
 from rules.origins import changes_of, of_field
 from rules.plan import Sync
@@ -120,8 +120,8 @@ def _go_on(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
         _show_broken(draft, sync, link)
     elif link.restoring is not None:
         restore(draft, sync, link_id, link)
-    elif None in link.ids and not sync.writes[link.ids.index(None)]:
-        draft.bereave(sync.name, link_id)  # the direction was narrowed: nothing is created there any more
+    elif None in link.ids and not enters_still(draft, sync, link):
+        draft.bereave(sync.name, link_id)  # nothing is created for it any more
     elif None in link.ids and not adopt_known(draft, sync, link_id, link):
         create(draft, sync, link_id, link)
     else:

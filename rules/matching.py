@@ -48,6 +48,14 @@ def exclusion(sync: Sync, side: int, image: Image, seat: Seat) -> tuple[str, str
     return None
 
 
+def enters_still(draft: Draft, sync: Sync, link: Link) -> bool:
+    """Whether the one record of a link that has never had another enters, as it is now: until it is linked, it may yet stay out."""
+    side = 1 - link.ids.index(None)
+    image = draft.image(*place_of(sync, side, link.ids[side] or ""))
+    seat = None if image is None else image.seats.get(sync.name)
+    return image is None or image.partial or seat is None or exclusion(sync, side, image, seat) is None
+
+
 def candidate(draft: Draft, sync: Sync, side: int, record_id: str, *, entered: bool) -> Candidate | None:
     """How a record of the other side stands to one of ours; None where there is none, or neither of the two would enter."""
     image = draft.image(*place_of(sync, 1 - side, record_id))

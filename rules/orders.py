@@ -298,7 +298,10 @@ def _retry(draft: Draft, event: Order) -> None:
 
 def _retry_one(draft: Draft, sync: Sync, link_id: str, category: str) -> None:
     link = draft.link(sync.name, link_id)
-    if link is not None and link.status == "failing" and category in ("", link.category):
+    if link is None or link.status != "failing":
+        return
+    # It may be refused for several reasons, of which it shows one.
+    if category in ("", link.category, *(one.category for one in link.refusals)):
         end_flight(draft, sync, link)  # one whose answer never came: a person has looked
         # That the counterpart of a deleted record was edited meanwhile stays true, however often one tries.
         link.refusals, link.recent = [one for one in link.refusals if one.category == "deleted"], {}

@@ -153,6 +153,23 @@ def test_where_the_counterpart_of_a_required_reference_is_not_on_its_way_the_rec
     assert office.world.stands("crm", "1", "people") == ("in_sync", None)
 
 
+def test_a_required_reference_to_a_record_whose_counterpart_goes_while_it_is_written_to_is_not_on_its_way() -> None:
+    office = required(Office())
+    acme = office.companies.create(name="Acme")
+    office.world.start()
+    (firm,) = office.firms.records
+    office.companies.edit(acme, name="Acme Ltd")
+    office.world.take("crm")  # the update is decided, and not delivered
+    office.firms.delete(firm)
+    office.people.create(email="a@x.io", company_id=int(acme))
+    office.world.capture_all("shop")
+    office.world.capture_all("crm")
+    office.world.think_all()
+    office.world.settle()
+    assert office.world.stands("crm", acme, "companies") == ("failing", "deleted")
+    assert office.world.stands("crm", "1", "people") == ("failing", "missing_required")
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_a_required_reference_that_is_pending_turns_failing_when_its_counterpart_fails(known: bool) -> None:
     office = required(Office())

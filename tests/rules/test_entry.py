@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.rules.world import MAPPING, people
+from tests.rules.world import CUSTOMERS, MAPPING, changed, people
 
 SPAIN = {"crm": [{"field": "phone", "op": "eq", "value": "ES"}]}
 
@@ -116,3 +116,41 @@ def test_the_first_sync_shows_excluded_records_and_touches_none_of_them() -> Non
     world.start()
     assert sorted(row.status or "" for row in world.rows().values()) == ["excluded", "in_sync", "in_sync"]
     assert len(world.right.records) == 2
+
+
+@pytest.mark.parametrize(
+    ("rules", "change", "reason"),
+    [
+        ({}, {"email": None}, "no_identifier"),
+        ({"filters": {"crm": [{"field": "phone", "op": "ne", "value": "FR"}]}}, {"phone": "FR"}, "filter"),
+    ],
+)
+def test_a_record_that_could_not_be_created_and_does_not_enter_any_more_is_excluded(
+    rules: dict[str, Any], change: dict[str, Any], reason: str
+) -> None:
+    world = people(**rules)
+    world.right.object = changed(CUSTOMERS, full_name={"required": True})
+    world.start()
+    world.left.create(email="a@x.io", phone="ES")
+    world.settle()
+    assert world.stands("crm", "1") == ("failing", "missing_required")
+    world.left.edit("1", **change)
+    world.settle()
+    assert world.stands("crm", "1") == ("excluded", reason)
+    world.left.edit("1", name="Ann")
+    world.settle()
+    assert not world.right.records, "only what is linked stays whatever its values become"
+    world.left.edit("1", email="a@x.io", phone="ES")
+    world.settle()
+    assert world.stands("crm", "1") == ("in_sync", None)
+
+
+def test_a_record_that_could_not_be_created_is_excluded_when_edited_rules_keep_it_out() -> None:
+    world = people()
+    world.right.object = changed(CUSTOMERS, full_name={"required": True})
+    world.start()
+    world.left.create(email="a@x.io", phone="FR")
+    world.settle()
+    world.edit_rules(filters=SPAIN)
+    world.settle()
+    assert world.stands("crm", "1") == ("excluded", "filter")

@@ -622,6 +622,23 @@ def test_a_refused_command_is_sent_again_on_demand(named: tuple[str, ...]) -> No
     assert world.right.records["1"]["full_name"] == "B"
 
 
+def test_a_retry_of_a_category_reaches_what_shows_another_first() -> None:
+    """Two fields are refused, each for a reason of its own; the record shows the one."""
+    world = linked()
+    refused = {"full_name": ("invalid_value", "too long", "full_name"), "tel": ("permission", "no", "tel")}
+    world.right.refuse = lambda command, stored: next(
+        (why for one, why in refused.items() if one in command.values), None
+    )
+    world.left.edit("1", name="B", phone="2")
+    world.settle()
+    assert world.stands("crm", "1") == ("failing", "invalid_value")
+    del refused["tel"]
+    world.order("retry", category="permission")
+    world.settle()
+    assert world.right.records["1"]["tel"] == "2"
+    assert world.stands("crm", "1") == ("failing", "invalid_value")
+
+
 def test_a_refused_value_fails_its_field_alone_and_blanks_nothing() -> None:
     world = linked()
     world.right.refuse = lambda command, stored: (
