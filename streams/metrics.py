@@ -74,6 +74,8 @@ _limit_left = Gauge(
 )
 
 
+_limits: dict[str, set[str]] = {}  # of each account, those that are reported
+
 # ---------------------------------------------------------------- what an account does
 
 
@@ -94,6 +96,7 @@ def observe_end_to_end(sync: str, seconds: float) -> None:
 
 def report_limit(account: str, limit: str, used: float, left: float) -> None:
     """How much of a limit of the account is used, and how much is left, as its connector knows it."""
+    _limits.setdefault(account, set()).add(limit)
     _limit_used.labels(account, limit).set(used)
     _limit_left.labels(account, limit).set(left)
 
@@ -169,6 +172,9 @@ def forget_account(account: str, part: str) -> None:
     _accounts.up.pop((account, part), None)
     if part == "capture":
         _accounts.lag.pop(account, None)
+        for limit in _limits.pop(account, ()):
+            _limit_used.remove(account, limit)
+            _limit_left.remove(account, limit)
 
 
 # ---------------------------------------------------------------- what a sync's state says

@@ -108,6 +108,17 @@ def test_an_account_is_up_only_where_capture_and_delivery_both_say_so(port: int)
 
 
 @pytest.mark.usefixtures("everything")
+def test_what_is_left_of_an_accounts_limits_is_shown_where_it_is_captured(port: int) -> None:
+    metrics.report_limit("m.crm", "day", 3.0, 7.0)
+    assert value(port, "tandem_limit_used", account="m.crm", limit="day") == 3.0
+    assert value(port, "tandem_limit_left", account="m.crm", limit="day") == 7.0
+    metrics.forget_account("m.crm", "delivery")
+    assert value(port, "tandem_limit_left", account="m.crm", limit="day") == 7.0
+    metrics.forget_account("m.crm", "capture")
+    assert value(port, "tandem_limit_used", account="m.crm", limit="day") is None
+    assert value(port, "tandem_limit_left", account="m.crm", limit="day") is None
+
+
 def test_the_lag_of_an_account_that_is_down_grows(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time()
     before = value(port, "tandem_capture_lag_seconds", account="m.crm")
