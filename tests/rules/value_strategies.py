@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 
@@ -47,8 +48,26 @@ def types() -> SearchStrategy[FieldType]:
     return scalar_types() | scalar_types().map(lambda item: FieldType(Kind.LIST, item=item))
 
 
-def values_of(type_: FieldType) -> SearchStrategy[Value]:
-    """Canonical values that fit a type, empty ones not included."""
+def type_pairs(converts: Callable[[FieldType, FieldType], bool]) -> SearchStrategy[tuple[FieldType, FieldType]]:
+    """Two types of which the first converts to the second. Which kinds do is found out first, so that hardly any pair is drawn in vain."""
+
+    def plain(kind: Kind) -> FieldType:
+        return FieldType(kind, options=OPTIONS if kind is Kind.ENUM else ())
+
+    shapes = [(kind, listed) for kind in SCALAR_KINDS for listed in (False, True)]
+    samples = {shape: FieldType(Kind.LIST, item=plain(shape[0])) if shape[1] else plain(shape[0]) for shape in shapes}
+    able = [(one, other) for one in shapes for other in shapes if converts(samples[one], samples[other])]
+
+    def of(shape: tuple[Kind, bool]) -> SearchStrategy[FieldType]:
+        scalars = scalar_types((shape[0],))
+        return scalars.map(lambda item: FieldType(Kind.LIST, item=item)) if shape[1] else scalars
+
+    pairs = st.sampled_from(able).flatmap(lambda pair: st.tuples(of(pair[0]), of(pair[1])))
+    return pairs.filter(lambda pair: converts(*pair))
+
+
+def values_of(type_: FieldType, *, numbers_only: bool = False) -> SearchStrategy[Value]:
+    """Canonical values that fit a type, empty ones not included. `numbers_only`: no NaN among the decimals."""
     match type_.kind:
         case Kind.TEXT:
             texts = st.text(min_size=1, max_size=min(type_.max_length or 30, 30)) | _telling_texts(type_.max_length)
@@ -57,7 +76,7 @@ def values_of(type_: FieldType) -> SearchStrategy[Value]:
             half = 1 << ((type_.bits or 64) - 1)
             return st.integers(-half, half - 1)
         case Kind.DECIMAL:
-            return _decimals(type_)
+            return _decimals(type_) if numbers_only else _decimals(type_) | st.just("NaN")
         case Kind.BOOLEAN:
             return st.booleans()
         case Kind.DATE:
@@ -95,10 +114,10 @@ def _telling_texts(longest: int | None) -> SearchStrategy[str]:
 
 def _decimals(type_: FieldType) -> SearchStrategy[str]:
     if type_.precision is None or type_.scale is None:
-        return st.decimals(-(10**12), 10**12, allow_nan=False, places=4).map(plain_decimal) | st.just("NaN")
+        return st.decimals(-(10**12), 10**12, allow_nan=False, places=4).map(plain_decimal)
     scale = type_.scale
     most = 10**type_.precision - 1
-    return st.integers(-most, most).map(lambda units: plain_decimal(Decimal(units).scaleb(-scale))) | st.just("NaN")
+    return st.integers(-most, most).map(lambda units: plain_decimal(Decimal(units).scaleb(-scale)))
 
 
 def _times(type_: FieldType) -> SearchStrategy[str]:
