@@ -107,7 +107,6 @@ def test_an_account_is_up_only_where_capture_and_delivery_both_say_so(port: int)
     assert value(port, "tandem_capture_lag_seconds", account="m.crm") is None
 
 
-@pytest.mark.usefixtures("everything")
 def test_what_is_left_of_an_accounts_limits_is_shown_where_it_is_captured(port: int) -> None:
     metrics.report_limit("m.crm", "day", 3.0, 7.0)
     assert value(port, "tandem_limit_used", account="m.crm", limit="day") == 3.0
@@ -119,6 +118,7 @@ def test_what_is_left_of_an_accounts_limits_is_shown_where_it_is_captured(port: 
     assert value(port, "tandem_limit_left", account="m.crm", limit="day") is None
 
 
+@pytest.mark.usefixtures("everything")
 def test_the_lag_of_an_account_that_is_down_grows(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time()
     before = value(port, "tandem_capture_lag_seconds", account="m.crm")
