@@ -105,6 +105,7 @@ def merge_records(draft: Draft, place: Place, image: Image | None, row: Row) -> 
         link = None if seat is None or seat.link is None else draft.link(sync.name, seat.link)
         if seat is not None and seat.link is not None and link is not None and link.ids[side] == place[2]:
             unknown |= _move_or_mark(draft, sync, side, (seat.link, link), survivor)
+    draft.stir(*place)
     if not image.gone:
         image.version = row.version
         vanish(draft, place, image, told=False)

@@ -470,6 +470,26 @@ def test_a_pair_of_which_only_a_write_has_missed_a_record_is_not_forgotten_when_
         assert world.stands("shop", "50") == ("failing", "deleted")
 
 
+def test_a_duplicate_of_a_record_that_is_merged_away_is_free_when_its_survivor_no_longer_stands_in_its_way() -> None:
+    world = people(filters={"shop": [{"field": "memo", "op": "is_empty"}]})
+    world.left.create(email="a@x.io", name="Ann")
+    world.start()
+    world.right.create(full_name="survivor", memo="out")
+    world.right.create(mail="a@x.io", full_name="twin")
+    world.settle()
+    assert world.stands("shop", "3") == ("failing", "duplicate")
+    world.left.edit("1", name="Anna")
+    world.take("crm")
+    world.right.merge("1", "2")
+    world.deliver()
+    world.think_all()
+    world.settle()
+    assert world.of("crm", "1").sides["shop"].id == "2"
+    world.left.edit("1", email="other@x.io")
+    world.settle()
+    assert world.stands("shop", "3") == ("in_sync", None)
+
+
 def test_a_pair_of_which_both_records_are_merged_away_is_forgotten_though_a_write_missed_one_before() -> None:
     world = linked(count=2)
     world.right.edit("1", tel="1")
