@@ -12,6 +12,9 @@ FULL = [
     ("bench.latency", []),
     ("bench.latency", ["--workers", "2"]),
     ("bench.throughput", []),
+    ("bench.hubspot", []),
+    ("bench.hubspot_sync", ["edits"]),
+    ("bench.hubspot_sync", ["first"]),
 ]
 QUICK = [
     ("bench.codec", []),
