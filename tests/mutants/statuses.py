@@ -100,8 +100,8 @@ MUTANTS = (
         8,
         "orders.py",
         "_retry_one",
-        'and category in ("", link.category)',
-        "and link.category",
+        'if category in ("", link.category, *(',
+        "if category in (category, link.category, *(",
         ("links", "statuses"),
     ),
     Mutant(
