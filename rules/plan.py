@@ -194,17 +194,6 @@ def connection_documents(
     return found
 
 
-def objects_in_use(document: MappingType[str, Any], off: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
-    """Per account the objects of all syncs that are not off, sorted: what capture captures."""
-    found: dict[str, set[str]] = {}
-    turned_off = set(off)
-    for name, sync in (document.get("syncs") or {}).items():
-        if name not in turned_off:
-            for account, object_name in sync["between"].items():
-                found.setdefault(account, set()).add(object_name)
-    return {account: tuple(sorted(objects)) for account, objects in sorted(found.items())}
-
-
 def connections_of(document: MappingType[str, Any], account: str, object: str | None = None) -> tuple[str, ...]:
     """The connections that have to hear of an object of an account (of the account, without an object), also for syncs that are off."""
     found = {
