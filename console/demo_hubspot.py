@@ -91,7 +91,9 @@ class HubSpotDemo(DemoRun):
             await self._at_once(sides)
             await self._merge(sides)
             await self._deletion(sides)
-        await self.carried_through(target)
+        stage.chapter("Quiet when nothing changes")
+        with stage.doing("tandem wait: HubSpot has been looked through once more, all that was done has crossed"):
+            await self.carried_through(target)
         await self._silence()
         agrees = await self._proof()
         addresses = f"The addresses of the database and of the portal are in {self.folder / '.env'}."
@@ -172,7 +174,10 @@ class HubSpotDemo(DemoRun):
             return row is not None and row[0] == 0
 
         await sides.until(nothing_refers_to_it, lambda: f"what refers to contact {left} refers to {kept}")
-        stage.aside(f"deals, tickets and the rest that referred to {left} refer to {kept} by now, as in HubSpot")
+        stage.done(
+            f"deals, tickets and the rest that referred to {left} refer to {kept} by now, as in HubSpot",
+            time.perf_counter() - began,
+        )
         await sides.database.execute("DELETE FROM contacts WHERE id = %s", (left,))
         stage.done(f"a person looks, and deletes the duplicate {left} in the database as well")
 
@@ -207,7 +212,6 @@ class HubSpotDemo(DemoRun):
     # ------------------------------------------------------------ the end
 
     async def _silence(self) -> None:
-        self.stage.chapter("Quiet when nothing changes")
         with self.stage.doing(f"{QUIET_S:.0f} seconds without an edit") as details:
             before, sent = await asyncio.to_thread(row_versions, self._url, self.syncs), self._portal.writes()
             await asyncio.sleep(QUIET_S)
