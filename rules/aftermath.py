@@ -11,7 +11,15 @@ from rules.deletion import copy_deletion
 from rules.draft import Draft, Place
 from rules.entry import judge
 from rules.links import touch
-from rules.matching import enters_still, is_creating, known_pairs, paired_by_peers
+from rules.matching import (
+    Found,
+    best_candidate,
+    enters_still,
+    exclusion,
+    is_creating,
+    known_pairs,
+    paired_by_peers,
+)
 from rules.plan import Sync
 from rules.references import compare_anew
 from rules.seats import dissolve, has_lost, place_of, side_image
@@ -217,10 +225,17 @@ def _waits_for_match(draft: Draft, sync: Sync, link: Link, side: int) -> bool:
                 draft, link, "pending", None, f"waits for the answer to the create of the counterpart of {named}", named
             )
             return True
-        if dissolve(draft, sync, side, record_id):
+        if _finds_one(draft, sync, side, record_id, other) and dissolve(draft, sync, side, record_id):
             judge(draft, sync, side, place, other)
             return False
     return False
+
+
+def _finds_one(draft: Draft, sync: Sync, side: int, record_id: str, image: Image) -> bool:
+    """Whether a record would be paired: it leaves a link of its own, with what that knows of a deleted one, for nothing less."""
+    entered = exclusion(sync, side, image, image.seats[sync.name]) is None
+    best = best_candidate(draft, sync, side, record_id, image, entered=entered)
+    return best is not None and best.found is not Found.TAKEN
 
 
 def _belongs_elsewhere(draft: Draft, sync: Sync, image: Image, counterpart: str | None) -> bool:

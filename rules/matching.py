@@ -131,15 +131,20 @@ def known_free(draft: Draft, sync: Sync, side: int, record_id: str, image: Image
 
 def known_pairs(draft: Draft, sync: Sync, record_id: str, image: Image) -> Iterator[str]:
     """Ids of the other side's records with which the accounts, or other syncs of the same two objects, pair it."""
+    others: list[str] = []
     if draft.sync(sync.name).remembers:
         side = image.seats[sync.name].side
         own, other = sync.sides[side], sync.sides[1 - side]
-        for _, account, object_name, paired in sorted(image.pairs, key=lambda pair: pair[0] != sync.name):
+        for name, account, object_name, paired in image.pairs:
             if (account, object_name) == (other.account, other.object.name):
-                yield paired
-        for key in draft.scan(f"p{sync.name}\0{own.account}\0{own.object.name}\0{record_id}\0".encode()):
-            yield key.rpartition(b"\0")[2].decode()
-    yield from paired_by_peers(draft, sync, image)
+                if name == sync.name:
+                    yield paired
+                else:
+                    others.append(paired)
+        prefix = f"p{sync.name}\0{own.account}\0{own.object.name}\0{record_id}\0".encode()
+        others += [key.rpartition(b"\0")[2].decode() for key in draft.scan(prefix)]
+    # What another sync has paired now goes before what an account remembers of an earlier pair.
+    yield from list(paired_by_peers(draft, sync, image)) or others
 
 
 def paired_by_peers(draft: Draft, sync: Sync, image: Image) -> Iterator[str]:

@@ -243,6 +243,20 @@ def test_a_sync_that_is_added_pairs_by_what_another_has_linked_before_it_looks_a
         assert pairs == {"1": "1", "2": "2"}
 
 
+def test_what_another_sync_has_paired_now_goes_before_what_an_account_remembers_of_an_earlier_pair() -> None:
+    world = two()
+    for mail in ("a@x.io", "b@x.io"):
+        world.left.create(email=mail, name="Ann", notes="n")
+    del world.document["syncs"]["notes"]
+    world.start()
+    world.right.pairs = {"1": ("before", "crm", "contacts", "2"), "2": ("before", "crm", "contacts", "1")}
+    world.document["syncs"]["notes"] = NOTES
+    world.apply()
+    world.settle()
+    pairs = {row.sides["crm"].id: row.sides["shop"].id for row in world.rows("notes").values()}
+    assert pairs == {"1": "1", "2": "2"}
+
+
 def test_a_record_that_another_sync_has_paired_matches_nobody_else() -> None:
     filters = {side: [{"field": field, "op": "is_not_empty"}] for side, field in (("crm", "notes"), ("shop", "memo"))}
     by_name = [{"crm": "name", "shop": "full_name", "identifier": "name"}]

@@ -225,6 +225,9 @@ class Machine(App):
         self.made_for.pop(record_id, None)
         self.pairs.pop(record_id, None)
         for app in self.opposite:
+            for other, pair in list(app.pairs.items()):
+                if pair[1:] == self.place(record_id):
+                    del app.pairs[other]  # only a read would tell of it, of a record that is another by now
             for made, command in list(app.made_for.items()):
                 if command.pair is not None and command.pair[1:] == self.place(record_id):
                     del app.made_for[made]
