@@ -53,7 +53,7 @@ class Codec(msgspec.Struct, frozen=True):
         given = text if isinstance(text, str) else _plain(text)
         try:
             return self._load(given, owners)
-        except InvalidValueError:
+        except (InvalidValueError, ValueError, OverflowError, OSError):
             return given  # what the type does not allow and HubSpot holds all the same: it is shown as it is
 
     def _load(self, text: str, owners: Owners) -> Value:
@@ -131,7 +131,7 @@ def _plain(value: object) -> str:
 
 
 def _is_millis(text: str) -> bool:
-    return text.lstrip("-").isdigit() and "-" not in text[1:]
+    return text.isascii() and text.lstrip("-").isdigit() and "-" not in text[1:]
 
 
 def moment_of(millis: str) -> str:

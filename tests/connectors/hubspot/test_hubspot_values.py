@@ -40,6 +40,9 @@ def test_several_options_are_a_set_whatever_their_order(options: list[str]) -> N
         (MOMENT, "2026-11-24T20:30:00+02:00", "2026-11-24T18:30:00Z"),
         (MOMENT, "1795545000000", "2026-11-24T18:30:00Z"),
         (MOMENT, "-1000", "1969-12-31T23:59:59Z"),
+        (MOMENT, "99999999999999999999", "99999999999999999999"),  # what no calendar holds is shown as it is
+        (DAY, "-99999999999999999", "-99999999999999999"),
+        (DAY, "²", "²"),
         (NUMBER, "1.50", "1.5"),
         (NUMBER, "1E3", "1000"),
         (NUMBER, "no number at all", "no number at all"),
