@@ -32,7 +32,8 @@ class AccountClock:
         self.told(stamp * 1000, received)
 
     def now(self, monotonic: float, wall: float) -> int:
-        """The account's time in milliseconds. Before any answer: our own clock's."""
-        millis = wall * 1000 if self._offset is None else monotonic * 1000 + self._offset
-        self._last = max(self._last, int(millis))
+        """The account's time in milliseconds. Before any answer: our own clock's, which may be ahead, and is forgotten then."""
+        if self._offset is None:
+            return int(wall * 1000)
+        self._last = max(self._last, int(monotonic * 1000 + self._offset))
         return self._last

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from connectors.base import Write, WriteOp
-from connectors.hubspot.mapping import FORWARD, ID, Shape
+from connectors.hubspot.mapping import FORWARD, Shape
 from connectors.hubspot.records import Image
 from connectors.hubspot.standard import Relation
 from connectors.hubspot.values import Owners
@@ -160,8 +160,3 @@ def rounds(writes: Mapping[int, Write]) -> list[list[int]]:
         found[after][0].update(things)
         found[after][1].append(place)
     return [places for _, places in found]
-
-
-def with_id(values: Mapping[str, Value], record_id: str) -> dict[str, Value]:
-    """The values of a record with its id among them."""
-    return {**values, ID: int(record_id) if record_id.isdigit() else None}

@@ -76,10 +76,8 @@ class Limiter:
         self.burst = Window(max(1, int(BURST * share)), TEN_SECONDS)
         self.associations = Window(max(1, int(BURST * share)), TEN_SECONDS)  # besides `burst`
         self.daily, self.remaining = daily, float(daily)
-        self._told = False
         self._closed_until = 0.0
         self._refused = 0
-        self.calls = 0
 
     def delay(self, now: float, *, search: bool = False, association: bool = False, use: Use = Use.LIVE) -> float:
         """Seconds until a call may go."""
@@ -92,7 +90,6 @@ class Limiter:
 
     def take(self, *, search: bool = False, association: bool = False) -> None:
         """A call goes."""
-        self.calls += 1
         if association:
             self.associations.take()
         self.remaining = max(0.0, self.remaining - 1)
@@ -121,7 +118,7 @@ class Limiter:
             _number(headers, "x-hubspot-ratelimit-daily-remaining"),
         )
         if daily is not None and left is not None:
-            self.daily, self.remaining, self._told = daily, left, True
+            self.daily, self.remaining = daily, left
 
     def refused(self, now: float, policy: str, asked: float | None, until_midnight: float) -> float:
         """An answer said 429: closes until that policy allows again; the seconds until then. Never at once."""
@@ -143,12 +140,7 @@ def _number(headers: Mapping[str, str], name: str) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-# ---------------------------------------------------------------- pacing
+# ---------------------------------------------------------------- what rounds may take
 
 SHORTEST = 5.0  # seconds between two polls
 DAY = 86_400.0
-
-
-def pace(calls: float, daily: float, *, part: float = 0.5, shortest: float = SHORTEST) -> float:
-    """Seconds between rounds of `calls` calls so that they use no more than `part` of a day's calls."""
-    return max(shortest, calls * DAY / max(1.0, daily * part))

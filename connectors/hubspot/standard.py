@@ -57,7 +57,6 @@ STANDARD: dict[str, Standard] = {
     )
 }  # fmt: skip
 BY_TYPE_ID = {one.type_id: one.name for one in STANDARD.values()}
-ACTIVITIES = ("calls", "emails", "tasks", "notes", "meetings")
 
 
 def custom(name: str, type_id: str) -> Standard:
