@@ -206,14 +206,14 @@ class Capture:
             await journal.subscribe()
             await journal.begin(offset)
         except (FatalError, RefusedError) as error:
-            log.warning(
-                "the journal cannot be read: %s",
-                error,
-                extra={"action": "no_journal", "account": self._context.account},
-            )
+            self._without_journal(error)
             await journal.close()
             return
         self._journal, rounds.journal = journal, True
+
+    def _without_journal(self, error: Exception) -> None:
+        extra = {"action": "no_journal", "account": self._context.account}
+        log.warning("the journal cannot be read: %s", error, extra=extra)
 
     async def _read_journal(self, rounds: Rounds) -> AsyncIterator[Captured]:
         """What it names is looked at; the offset is noted behind it."""
@@ -230,6 +230,12 @@ class Capture:
         except JournalGapError as error:
             log.warning("%s: everything is looked at", error, extra={"action": "gap", "account": self._context.account})
             await self._journal.begin(None)
+            rounds.all_due()
+        except RefusedError as error:
+            # Looking finds all that it would have told.
+            self._without_journal(error)
+            await self._journal.close()
+            self._journal, rounds.journal = None, False
             rounds.all_due()
 
     async def _round(self, kind: str, rounds: Rounds) -> AsyncIterator[Captured]:
@@ -280,11 +286,20 @@ class Capture:
             return
         if kind == "associations":
             if finder.fields.relations:
-                async for told in finder.associations(self._client.shared.take_related(finder.shape.type_id)):
+                async for told in self._look_at_associations(finder):
                     yield told
             return
         async for told in finder.archived() if kind == "archived" else finder.scan():
             yield told
+
+    async def _look_at_associations(self, finder: Finder) -> AsyncIterator[Told]:
+        ours = self._client.shared.take_related(finder.shape.type_id)
+        try:
+            async for told in finder.associations(ours):
+                yield told
+            ours = set()
+        finally:
+            self._client.shared.wrote_related(finder.shape.type_id, ours)  # a look that broke off has to be made again
 
     async def _reach_marks(self, rounds: Rounds) -> AsyncIterator[Captured]:
         """Looks at everything: all that was there when the marks were set is then told."""

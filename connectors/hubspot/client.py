@@ -258,8 +258,7 @@ class Client:
             raise RetriableError(f"{doing}: HTTP status {response.status_code}")
         if response.status_code >= 300:
             raise RefusedError(refusal_of(response.status_code, None))
-        body = response.json()
-        return body if isinstance(body, dict) else {}
+        return _object_in(response, doing)
 
     # ---------------------------------------------------------------- tokens
 
@@ -299,9 +298,20 @@ class Client:
                 f"{doing}: HubSpot refuses it (HTTP status {response.status_code})",
                 "install the app in the account again, and give the new refresh_token",
             )
-        said = response.json()
+        said = _object_in(response, doing)
+        if "access_token" not in said:
+            raise RetriableError(f"{doing}: the answer holds no token")
         lifetime = float(said.get("expires_in") or 1800)
         return str(said["access_token"]), time.monotonic() + max(lifetime / 2, lifetime - EARLY)
+
+
+def _object_in(response: httpx.Response, doing: str) -> Json:
+    """The JSON object that an answer is. It is not quoted: it may hold a token."""
+    try:
+        body = response.json()
+    except ValueError:
+        raise RetriableError(f"{doing}: the answer is no JSON") from None
+    return body if isinstance(body, dict) else {}
 
 
 def _newest(body: Json) -> int:

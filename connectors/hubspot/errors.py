@@ -7,7 +7,7 @@ names, never the words of a message, but for JSON that HubSpot hides in one.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -49,6 +49,13 @@ class Refusal(msgspec.Struct, frozen=True):
     def names_records(self) -> bool:
         """Whether it says which records are not there; not that the object, or the call, is not there."""
         return self.status == 404 and any(one.ids for one in self.details)
+
+    def others(self, ids: Iterable[str]) -> list[str] | None:
+        """Those of the records that it does not name as not there; None: it names none of them."""
+        named = {one for detail in self.details for one in detail.ids} if self.names_records else set()
+        asked = list(ids)
+        rest = [one for one in asked if one not in named]
+        return rest if len(rest) < len(asked) else None
 
     @property
     def code(self) -> str:

@@ -69,6 +69,7 @@ class Journal:
 
     async def files(self) -> AsyncIterator[File]:
         """What there is behind the offset. Raises `JournalGapError`."""
+        refused = False
         while True:
             try:
                 found = await self._pointer("earliest" if self.offset is None else f"offset/{self.offset}/next")
@@ -79,7 +80,11 @@ class Journal:
             try:
                 content = await self._client.fetch(str(found["url"]), "reading a file of the journal")
             except RefusedError:
-                continue  # its address has expired: another is asked for
+                if refused:
+                    raise
+                refused = True
+                continue  # its address has expired: another is asked for, once
+            refused = False
             events = content.get("journalEvents") or ()
             self.offset = str(found["currentOffset"])
             yield File(self.offset, named(events, self._portal))

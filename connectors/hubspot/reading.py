@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import msgspec
 
-from connectors.base import Context, Page, Record
+from connectors.base import Context, Page, Record, RetriableError
 from connectors.hubspot.associations import Ends, Label, counting, ends_of
 from connectors.hubspot.client import Answer, Client, RefusedError
 from connectors.hubspot.definitions import Definitions, Fields, next_page
-from connectors.hubspot.errors import Json
+from connectors.hubspot.errors import Json, details_of
 from connectors.hubspot.limits import Use
 from connectors.hubspot.mapping import BATCH, Shape
 from connectors.hubspot.records import Image, image_of
@@ -72,9 +72,13 @@ class Reader:
         try:
             answer = await self.client.ask(path, f"reading {shape.name}", body, params, use)
         except RefusedError as error:
-            if error.refusal.names_records:
-                return []  # none of them is there
-            raise
+            rest = [] if by and error.refusal.names_records else error.refusal.others(ids)
+            if rest is None:
+                raise
+            # Those that it names are not there; of the others it says nothing.
+            return await self._batch(shape, fields, rest, use=use, archived=archived, by=by) if rest else []
+        if not by:
+            _say_what_failed(answer, f"reading {shape.name}")
         return await self.images(shape, fields, answer)
 
     async def images(self, shape: Shape, fields: Fields, answer: Answer) -> list[Image]:
@@ -120,9 +124,11 @@ class Reader:
         try:
             return (await self.client.ask(path, doing, {"inputs": inputs}, None, use)).body.get("results") or []
         except RefusedError as error:
-            if error.refusal.names_records:
-                return []  # none of them has any
-            raise
+            rest = error.refusal.others(str(one["id"]) for one in inputs)
+            if rest is None:
+                raise
+            # Those that it names have none.
+            return await self._ends(shape, relation, [one for one in inputs if one["id"] in rest], use) if rest else []
 
     # ---------------------------------------------------------------- in full
 
@@ -175,6 +181,13 @@ class Reader:
         """For `Connector.snapshot`."""
         async for images, after in self.pages(shape, fields, resume):
             yield Page(shape.name, tuple(one.record for one in sorted(images, key=_place)), after)
+
+
+def _say_what_failed(answer: Answer, doing: str) -> None:
+    """Raises where a record is missing in an answer for another reason than that it is not there."""
+    for one in details_of(answer.body):
+        if one.category not in ("", "OBJECT_NOT_FOUND"):
+            raise RetriableError(f"{doing}: {one.message or one.category}")
 
 
 def _place(image: Image) -> tuple[int, str]:

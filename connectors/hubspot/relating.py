@@ -36,11 +36,12 @@ class Relating:
     async def set(self, shape: Shape, wanted: Mapping[str, Mapping[str, str | None]]) -> dict[str, Failed]:
         """Of each record, by field the one that is to count. Returns those that were refused."""
         failed: dict[str, Failed] = {}
-        for relation in shape.relations:
-            own = {record_id: refs[relation.field] for record_id, refs in wanted.items() if relation.field in refs}
-            if own:
-                failed |= await self._set(shape, relation, own)
-        if wanted:
+        try:
+            for relation in shape.relations:
+                own = {record_id: refs[relation.field] for record_id, refs in wanted.items() if relation.field in refs}
+                if own:
+                    failed |= await self._set(shape, relation, own)
+        finally:  # what broke off may have been done
             self._client.shared.wrote_related(shape.type_id, wanted)
         return failed
 
@@ -70,10 +71,8 @@ class Relating:
             if change.strip
         ]
         doing = f"removing associations of {shape.name} with {relation.target}"
-        if drops:
-            await self._client.write("POST", f"{path}/archive", doing, {"inputs": drops})
-        if strips:
-            await self._client.write("POST", f"{path}/labels/archive", doing, {"inputs": strips})
+        for inputs, call in ((drops, f"{path}/archive"), (strips, f"{path}/labels/archive")):
+            failed |= await self._divided(call, doing, relation, inputs, removing=True)
         return failed
 
     async def _make(
@@ -98,33 +97,43 @@ class Relating:
             failed |= await self._divided(call, doing, relation, inputs)
         return failed
 
-    async def _divided(self, path: str, doing: str, relation: Relation, inputs: Sequence[Json]) -> dict[str, Failed]:
-        """In one call; where that is refused, in halves, until the refused one stands alone."""
+    async def _divided(
+        self, path: str, doing: str, relation: Relation, inputs: Sequence[Json], *, removing: bool = False
+    ) -> dict[str, Failed]:
+        """In one call; where that is refused, in halves, until the refused one stands alone. `removing`: what is not there is no failure."""
         if not inputs:
             return {}
         try:
             answer = await self._client.write("POST", path, doing, {"inputs": list(inputs)})
         except RefusedError as error:
             if len(inputs) == 1:
-                return {_from(inputs[0]): Failed(relation.field, error.refusal.message, inputs[0]["to"]["id"])}
+                if removing and error.refusal.status == 404:
+                    return {}
+                return {_from(inputs[0]): Failed(relation.field, error.refusal.message, _to(inputs[0]))}
             middle = len(inputs) // 2
-            first = await self._divided(path, doing, relation, inputs[:middle])
-            return first | await self._divided(path, doing, relation, inputs[middle:])
-        details = details_of(answer.body)
+            first = await self._divided(path, doing, relation, inputs[:middle], removing=removing)
+            return first | await self._divided(path, doing, relation, inputs[middle:], removing=removing)
+        details = [one for one in details_of(answer.body) if not (removing and one.category == "OBJECT_NOT_FOUND")]
         if not details:
             return {}
         if len(inputs) == 1:
-            return {_from(inputs[0]): Failed(relation.field, details[0].message, inputs[0]["to"]["id"])}
+            return {_from(inputs[0]): Failed(relation.field, details[0].message, _to(inputs[0]))}
         named = {one for detail in details for one in detail.ids}
-        some = [one for one in inputs if _from(one) in named or one["to"]["id"] in named] or inputs
+        some = [one for one in inputs if _from(one) in named or _to(one) in named] or inputs
         failed: dict[str, Failed] = {}
         for one in some:
-            failed |= await self._divided(path, doing, relation, [one])
+            failed |= await self._divided(path, doing, relation, [one], removing=removing)
         return failed
 
 
 def _from(given: Json) -> str:
     return str(given["from"]["id"])
+
+
+def _to(given: Json) -> str:
+    """The other end; of what is removed it stands in a list."""
+    end = given["to"][0] if isinstance(given["to"], list) else given["to"]
+    return str(end["id"])
 
 
 def _type(category: str, type_id: int | None) -> Json:

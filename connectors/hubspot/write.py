@@ -33,6 +33,7 @@ from connectors.hubspot.relating import Relating
 from connectors.hubspot.sending import Done, send
 from connectors.hubspot.standard import API, SYNC_ID
 from connectors.hubspot.values import Owners, millis_of
+from rules.catalog import Value
 
 RETRY_AFTER = 1.0
 MOVED_AFTER = 5.0  # seconds until capture has told of a merge
@@ -80,6 +81,7 @@ class Round:
         self.jobs: dict[int, Job] = {}
         self.before: dict[int, Image] = {}
         self.stored: dict[int, tuple[str, Done | None]] = {}  # what was written: its id, and the answer
+        self.related: dict[int, Mapping[str, str | None]] = {}  # the associations that were written
         self.wrote = False
         self.owners = Owners()
 
@@ -327,6 +329,7 @@ class Round:
         if not wanted:
             return
         self.wrote = True
+        self.related = {places[record_id]: refs for record_id, refs in wanted.items()}
         try:
             failed = await self.writer.relating.set(self.shape, wanted)
         except UnknownOutcomeError as error:
@@ -346,7 +349,10 @@ class Round:
     def _differing(self, place: int, refs: Mapping[str, str | None]) -> dict[str, str | None]:
         before = self.before.get(place)
         known = {} if before is None else before.record.values
-        return {field: ref for field, ref in refs.items() if known.get(field) != ref}
+        found = {field: ref for field, ref in refs.items() if known.get(field) != ref}
+        if self.writes[place].op is WriteOp.CREATE:  # that comes again: what somebody has given it since stays
+            return {field: ref for field, ref in found.items() if known.get(field) is None}
+        return found
 
     # ------------------------------------------------------------ 4. verify
 
@@ -363,13 +369,21 @@ class Round:
     def _as_written(self, place: int, done: Done | None, image: Image | None) -> Record | None:
         """The record as our write has left it. Where it was changed again since, as far as the write's own answer tells: otherwise that change
         would be taken for what HubSpot has made of our values."""
+        ours = self.related.get(place, {})  # they move no date, so that only we can tell
+        if image is not None and (
+            done is None or done.given is None or image.stamp <= millis_of(done.given.get("updatedAt"))
+        ):
+            return msgspec.structs.replace(image.record, values={**image.record.values, **ours})
         if done is None or done.given is None:
-            return None if image is None else image.record
-        if image is not None and image.stamp <= millis_of(done.given.get("updatedAt")):
-            return image.record
+            return None
         before = self.before.get(place)
-        refs = {field: self.jobs[place].refs.get(field) for field in self.fields.relations}
+        known = {} if before is None else before.record.values
+        refs = {field: ours.get(field, _text(known.get(field))) for field in self.fields.relations}
         raw = {**({} if before is None else before.raw), **(done.given.get("properties") or {})}
         given = {**done.given, "properties": {name: raw.get(name) for name in {*raw, *self.jobs[place].texts}}}
         written = image_of(self.shape, self.fields, self.writer.context, self.owners, given, done.asked_at, refs)
         return msgspec.structs.replace(written.record, pairs=() if image is None else image.record.pairs)
+
+
+def _text(reference: Value) -> str | None:
+    return None if reference is None else str(reference)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from connectors.base import Batch, Context, FatalError, FieldsChanged, Marked, Op
+from connectors.base import Batch, Context, FatalError, FieldsChanged, Marked, Op, RetriableError
 from connectors.hubspot import HubSpotConnector
 from tests.connectors.contract_tools import changes_of, logging, only, opened
 from tests.connectors.hubspot.fake.process import Fake
@@ -187,6 +187,22 @@ async def test_what_a_person_undid_of_our_association_is_told(fake: Fake) -> Non
         change = (await log.changes())[-1]
         assert change.values["company_id"] is None
         assert change.version.newer_than(written.record.version)
+
+
+async def test_what_a_person_undid_of_our_association_is_told_also_where_the_first_look_fails(fake: Fake) -> None:
+    portal = Portal(fake, COMPANIES, associations_every=3600)
+    ann, acme = portal.make("contacts", email="a@x.io"), portal.make("companies", name="A")
+    async with portal.running(last=False) as (_, log):
+        await log.settled()
+        await log.store()
+        async with opened(portal.connector()) as delivery:
+            await put(delivery, "contacts", updating("l", ann, {"company_id": acme}))
+        portal.part("contacts", ann, "companies", acme)
+        fake.fault("500", match="associations", times=3)
+        with pytest.raises(RetriableError):
+            await log.settled()
+    async with portal.running() as (_, log):
+        assert [(change.id, change.values["company_id"]) for change in await log.changes()] == [(ann, None)]
 
 
 # ---------------------------------------------------------------- merges and deletions

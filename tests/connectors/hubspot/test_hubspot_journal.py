@@ -77,6 +77,22 @@ async def test_a_journal_that_does_not_reach_back_is_made_up_for_by_looking_at_e
     fake.turn(journal_retention=259_200)
 
 
+async def test_a_file_that_cannot_be_fetched_is_asked_for_twice_and_then_looking_goes_on_without_it(fake: Fake) -> None:
+    portal = with_journal(fake, {"contacts": CONTACT}, poll=0.05)
+    ann = portal.make("contacts", email="ann@x.io")
+    async with portal.running() as (_, log):
+        await log.settled()
+        fake.turn(journal_url_seconds=-1)  # its addresses are too old when they come
+        before = fake.calls()["last"]
+        portal.edit("contacts", ann, firstname="Ann")
+        assert only(await next_changes(log)).values["firstname"] == "Ann"
+        portal.edit("contacts", ann, firstname="Anna")
+        assert only(await next_changes(log)).values["firstname"] == "Anna"
+        await log.settled()
+        routes = {one["route"]: one["count"] for one in fake.calls(before)["results"]}
+    assert sum(count for route, count in routes.items() if "journal" in route) <= 6, routes
+
+
 @pytest.mark.parametrize("scopes", [["crm.objects.contacts.read"], []])
 async def test_without_the_permission_looking_goes_on_as_ever(fake: Fake, scopes: list[str]) -> None:
     fake.admin("PATCH", "app", {"scopes": scopes})
