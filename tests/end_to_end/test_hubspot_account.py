@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 PHONE, CITY = "SELECT phone FROM people WHERE id = %s", "SELECT city FROM firms WHERE id = %s"
 TWO = {name: SYNCS[name] for name in ("companies", "contacts")}
 BURST, DAY = 40, 250_000  # calls in ten seconds, and in a day
-CREATES = 400
+CREATES = 200
 
 
 @pytest.fixture(scope="module")
