@@ -174,9 +174,9 @@ def restore(draft: Draft, sync: Sync, link_id: str, link: Link) -> None:
             continue
         base, present = link.bases.get(mapping.key), counterpart.values.get(source_field)
         if field in values and is_lost(draft, mapping, target, values[field]):
-            lost = values.pop(field)
-            owe(draft, link, mapping, target, lost)
-            link.awaits.append(lost_reference(mapping, target, lost))
+            held = values.pop(field)
+            owe(draft, link, mapping, target, held)
+            link.awaits.append(lost_reference(mapping, target, held))
         unchanged = base is not None and base[1 - target] == present
         if field in values and unchanged:
             if base is not None and base[target] == values[field]:
