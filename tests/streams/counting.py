@@ -67,7 +67,9 @@ def decide(view: View, event: Event, envelope: Envelope) -> Decision:
             found.syncs.append(SyncRow(envelope.connection, envelope.connection, "live"))
         case Order(action="read"):
             account = envelope.connection.split("~")[0]
-            found.orders.append(ReadRequest(envelope.connection, account, "contacts", event.id, f"{event.id}#{envelope.offset}"))
+            found.orders.append(
+                ReadRequest(envelope.connection, account, "contacts", event.id, f"{event.id}#{envelope.offset}")
+            )
         case Order(action="overflow"):
             found.state |= {b"b%d" % n: b"x" * (4 << 20) for n in range(9)}
         case Order(action="resync"):
