@@ -14,6 +14,7 @@ import traceback
 
 from tests.simulation import coverage
 from tests.simulation.counts import Counts
+from tests.simulation.reference import shares
 from tests.simulation.run import play
 
 
@@ -51,6 +52,8 @@ def main(words: list[str] | None = None) -> int:
         f"({steps / took:.0f} steps/s; {steps / busy:.0f} per second of processor time); "
         + (f"{len(failed)} do not hold: {failed}" if failed else "all hold")
     )
+    told = ", ".join(f"{name}: {share:.1%}" for name, share in shares(counts).items())
+    print(f"simulate: the reference model: {told}")
     complete = met(counts, steps)
     return 0 if complete and not failed else 1
 

@@ -28,6 +28,7 @@ class Standing:
 
     pairs: dict[Place, Place] = field(default_factory=dict)  # both ways
     rows: dict[Place, StatusRow] = field(default_factory=dict)
+    shown: dict[Place, set[Place]] = field(default_factory=dict)  # with whom a row shows a record, there or not
 
     def pair_of(self, config: Config, place: Place) -> Pair | None:
         """The pair that a record is in."""
@@ -52,7 +53,7 @@ class Facts:
         known: dict[Place, Place],
     ) -> None:
         self.name, self.config, self.machines, self.before = name, config, machines, before
-        self.then, self.now, self._known = then, now, known
+        self.then, self.now, self.known = then, now, known
         self.deeds: defaultdict[Place, list[tuple[int, Deed]]] = defaultdict(list)
         places = {(account, object_name) for account, object_name in config["between"].items()}
         for at, deed in enumerate(deeds):
@@ -90,6 +91,10 @@ class Facts:
         if place in self.before or not deeds or deeds[0].what != what or deeds[0].by == self.name:
             return False
         return all(deed.what == "edit" for deed in deeds[1:])
+
+    def born_since(self, place: Place) -> bool:
+        """Whether it was made, or came back, since the last rest."""
+        return any(deed.what in BIRTHS and deed.place == place for _, deed in self.deeds[place])
 
     def only(self, place: Place, what: str) -> Deed | None:
         """What has been done to it besides edits, if it is just this, and not by the sync."""
@@ -158,10 +163,16 @@ class Facts:
                 for key in own:
                     by_key[key].add(one)
             self._cluster_of = {one: set().union(*(by_key[key] for key in own)) - {one} for one, own in keys.items()}
-        remembered = {self._known[place]} if place in self._known else set()
-        remembered |= {one for one, other in self._known.items() if other == place}
+        remembered = {self.known[place]} if place in self.known else set()
+        remembered |= {one for one, other in self.known.items() if other == place}
         partner = self.then.pairs.get(place)
-        return self._cluster_of.get(place, set()) | {one for one in remembered if one != partner and self.deeds[one]}
+        near = {one for one in remembered if one != partner and (self.deeds[one] or self._is_parted(one))}
+        return self._cluster_of.get(place, set()) | near
+
+    def _is_parted(self, place: Place) -> bool:
+        """Whether something has happened to its counterpart, so that it may have a place for another."""
+        partner = self.then.pairs.get(place)
+        return partner is not None and bool(self.deeds[partner])
 
     # ---------------------------------------------------------------- fields
 
@@ -181,6 +192,7 @@ class Facts:
             known is not None and known.nullable,
             frozenset(["bad"]) if name in machine.strict else frozenset(),
             name in machine.unique,
+            machine.object.capabilities.tokens,
         )
 
     def lacks(self, place: Place, values: Values) -> str | None:

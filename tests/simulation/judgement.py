@@ -11,7 +11,7 @@ from tests.simulation.facts import Config, Facts, Pair
 from tests.simulation.reference_values import Outcome, predict
 
 FIELDS_OPEN, FIELDS_FORETOLD = "reference: fields left open", "reference: fields foretold"
-# A record that fails for another reason is refused as a whole: nothing can be said of its fields.
+# A record that fails for another reason is refused as a whole: nothing can be said of its fields. So may one be that fails for both.
 FIELDWISE = (None, "invalid_value")
 STEADY = ("duplicate", "filter", "no_identifier", "direction", "missing_required")  # of a record without a counterpart
 
@@ -20,13 +20,14 @@ STEADY = ("duplicate", "filter", "no_identifier", "direction", "missing_required
 class Asked:
     """What was asked of the sync since the last rest, besides what happened in the apps.
 
-    `restored`: accounts into which somebody has asked for what was deleted; `restored_once`: at any time.
+    `restored`: accounts into which somebody has asked for what was deleted; `restored_once`: at any time; `tried`: this sync, at any time.
     `read`: it has read both sides in full, in place of their logs.
     `alone`: no other sync pairs the same two objects, so that nothing is known but by this one. `bent`: its policy was edited once.
     """
 
     restored: frozenset[str]
     restored_once: bool
+    tried: frozenset[str]
     read: bool
     alone: bool
     bent: bool
@@ -37,7 +38,7 @@ class Judgement:
 
     def __init__(self, facts: Facts, counts: Counts, asked: Asked) -> None:
         self.facts, self.counts, self.config = facts, counts, facts.config
-        self.restored_once = asked.restored_once
+        self.restored_once, self.tried = asked.restored_once, asked.tried
         self.restored, self.read, self.alone, self.bent = asked.restored, asked.read, asked.alone, asked.bent
 
     def says(self, holds: bool, place: Place, must: str) -> None:
@@ -70,11 +71,10 @@ class Judgement:
         self.says(self.facts.now.pairs.get(pair[0]) == pair[1], pair[0], f"must still be linked to {pair[1]}")
         row, now = self.facts.then.rows[pair[0]], self.facts.now.rows[pair[0]]
         outcomes: list[Outcome | None] = []
+        whole = now.category not in FIELDWISE or (now.category is not None and any(map(self._refuses_whole, pair)))
         for entry in self.config["mapping"]:
             if is_field(entry):
-                outcome = (
-                    self._field(entry, pair, in_sync=row.status == "in_sync") if now.category in FIELDWISE else None
-                )
+                outcome = None if whole else self._field(entry, pair, in_sync=row.status == "in_sync")
                 self.counts.meet(FIELDS_OPEN if outcome is None else FIELDS_FORETOLD)
                 outcomes.append(outcome)
         if row.status == "in_sync" and all(outcome is not None and not outcome.fails for outcome in outcomes):
@@ -85,6 +85,10 @@ class Judgement:
                 (now.status, now.category) == ("failing", "invalid_value"), pair[0], "must be failing invalid_value"
             )
         return True
+
+    def _refuses_whole(self, place: Place) -> bool:
+        machine = self.facts.machines[place[0]]
+        return bool(machine.unique or machine.refers)
 
     def _field(self, entry: Config, pair: Pair, *, in_sync: bool) -> Outcome | None:
         facts, (one, other) = self.facts, pair

@@ -88,6 +88,8 @@ def left_over(judgement: Judgement, place: Place, pair: Pair | None) -> bool:
     lost = _lost(judgement, place)
     if lost is None or facts.deeds[lost] or not judgement.alone or facts.alike(place):
         return False
+    if judgement.restored_once and lost[0] not in judgement.restored:
+        return False  # what was asked for before may be carried out only now
     made = facts.made_for(place)
     judgement.says(now is not None, place, "must still be there")
     if lost[0] not in judgement.restored:
@@ -265,7 +267,7 @@ def _fits(judgement: Judgement, place: Place) -> bool:
         return False
     return all(
         facts.lacks(place, held) is None
-        and all(_can_cross(judgement, entry, place, held) for entry in judgement.config["mapping"])
+        and all(can_cross(judgement, entry, place, held) for entry in judgement.config["mapping"])
         for held in facts.history(place)
     )
 
@@ -306,7 +308,7 @@ def _created(judgement: Judgement, place: Place, values: Values) -> bool:
         return True
     held = facts.history(place)
     if lacking is not None or not all(
-        _can_cross(judgement, e, place, one) for one in held for e in judgement.config["mapping"]
+        can_cross(judgement, e, place, one) for one in held for e in judgement.config["mapping"]
     ):
         return False
     judgement.says(place in facts.now.pairs, place, "must have a counterpart")
@@ -314,7 +316,7 @@ def _created(judgement: Judgement, place: Place, values: Values) -> bool:
     return True
 
 
-def _can_cross(judgement: Judgement, entry: Config, place: Place, values: Values) -> bool:
+def can_cross(judgement: Judgement, entry: Config, place: Place, values: Values) -> bool:
     """Whether the other side can hold a field's value."""
     if not is_field(entry) or is_empty(values.get(entry[place[0]])):
         return True

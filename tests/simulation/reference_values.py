@@ -51,6 +51,7 @@ class SideOfField:
     nullable: bool = True
     refuses: frozenset[str] = frozenset()  # values that the app does not take
     unique: bool = False  # the app lets no two records share a value
+    tells: bool = True  # its log tells which writes are the sync's own
     edits: list[Write] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -70,6 +71,8 @@ class SideOfField:
         """Whether it was changed and is back at what it was: whether anybody saw that it changed is a matter of timing."""
         if not self.edits:
             return False
+        if not self.tells and self.last in (self.before, *(write.value for write in self.writes[:-1])):
+            return True
         settled = [write.value for write in self.writes if write.own and write.at < self.edits[-1].at]
         return self.last == (settled[-1] if settled else self.before)
 
@@ -209,11 +212,16 @@ def _both(entry: Config, sides: tuple[SideOfField, SideOfField], default: int, *
     if seen[1]:
         return _later(entry, sides, 0, keeps_empty=keeps_empty)
     if same(entry, left, right):
-        # What was there before both were cleared may have been carried across meanwhile, and is not cleared there.
-        wandered = is_empty(left) and max(len(side.edits) for side in sides) > 1
-        if not is_empty(left) and "values" not in entry and "identifier" not in entry and str(left) != str(right):
-            return None  # one text in two forms: of two edits that is a conflict, to one who saw neither before
-        return None if wandered else Outcome(((left, right),))
+        wandered = max(len(side.edits) for side in sides) > 1
+        if wandered and is_empty(left):
+            return (
+                None  # what was there before both were cleared may have been carried across, and is not cleared there
+            )
+        plain = "values" not in entry and "identifier" not in entry
+        if wandered or (plain and not is_empty(left) and str(left) != str(right)):
+            # An earlier value may have won a conflict; one text in two forms is a conflict, to one who saw neither before.
+            return Outcome(((left, right), (left, AGREES), (AGREES, right)))
+        return Outcome(((left, right),))
     if _met(entry, sides, 0) or _met(entry, sides, 1):
         return None
     winner = 1 - default if is_empty(sides[default].last) else default
