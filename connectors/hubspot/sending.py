@@ -57,15 +57,8 @@ async def _divided(client: Client, path: str, doing: str, inputs: Mapping[int, J
 async def _matched(
     client: Client, path: str, doing: str, inputs: Mapping[int, Json], answer: Answer
 ) -> dict[int, Done]:
-    done: dict[int, Done] = {}
     by_id = {str(one["id"]): place for place, one in inputs.items() if "id" in one}
-    for given in answer.body.get("results") or ():
-        trace = str(given.get("objectWriteTraceId") or "")
-        place = int(trace) if trace.isdigit() else by_id.get(str(given.get("id")))
-        if place is None:
-            place = _by_content(inputs, given, done)
-        if place is not None and place in inputs:
-            done[place] = Done(given, answer.asked_at)
+    done, strangers = _placed(inputs, by_id, answer)
     details = details_of(answer.body)
     for detail in details:
         for trace in detail.traces:
@@ -77,13 +70,35 @@ async def _matched(
     left = {place: one for place, one in inputs.items() if place not in done}
     if not left:
         return done
+    if len(left) == len(strangers) == 1:
+        return done | {place: Done(strangers[0], answer.asked_at) for place in left}
     if len(left) == 1 and len(details) == 1 and not details[0].traces:
         return done | {place: Done(refused=details[0]) for place in left}
     if len(inputs) == 1:
         return done | {place: Done(unknown="the answer names neither a result nor an error") for place in left}
     for place, one in left.items():
-        done |= await send(client, path, doing, {place: one})
+        if strangers and "id" not in one:
+            # It may have made one of these records, and would make another.
+            done[place] = Done(unknown="the answer does not tell which record it made")
+        else:
+            done |= await send(client, path, doing, {place: one})
     return done
+
+
+def _placed(inputs: Mapping[int, Json], by_id: Mapping[str, int], answer: Answer) -> tuple[dict[int, Done], list[Json]]:
+    """The results by their inputs, and those of which nothing tells whose they are."""
+    done: dict[int, Done] = {}
+    strangers: list[Json] = []
+    for given in answer.body.get("results") or ():
+        trace = str(given.get("objectWriteTraceId") or "")
+        place = int(trace) if trace.isdigit() else by_id.get(str(given.get("id")))
+        if place is None:
+            place = _by_content(inputs, given, done)
+        if place is not None and place in inputs:
+            done[place] = Done(given, answer.asked_at)
+        else:
+            strangers.append(given)
+    return done, strangers
 
 
 def _by_content(inputs: Mapping[int, Json], given: Json, done: Mapping[int, Done]) -> int | None:

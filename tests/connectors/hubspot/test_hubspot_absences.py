@@ -12,7 +12,7 @@ from connectors.hubspot.client import Answer, Client, RefusedError
 from connectors.hubspot.errors import Json, refusal_of
 from tests.connectors.contract_tools import opened
 from tests.connectors.hubspot.fake.process import Fake
-from tests.connectors.hubspot.portal import CONTACT, Portal, put, updating
+from tests.connectors.hubspot.portal import CONTACT, Portal, creating, put, updating
 
 COMPANIES = {"contacts": (*CONTACT, "company_id"), "companies": ("name",)}
 
@@ -132,3 +132,29 @@ async def test_a_token_that_does_not_come_is_asked_for_again(
     with pytest.raises(RetriableError, match="renewing the access token: the answer"):
         async with opened(portal.connector()):
             pass
+
+
+@pytest.mark.parametrize(("count", "outcome"), [(1, Outcome.APPLIED), (3, Outcome.UNKNOWN)])
+async def test_a_create_is_not_sent_again_where_the_answer_does_not_tell_which_record_is_whose(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, count: int, outcome: Outcome
+) -> None:
+    """Without our unique property a record that was made cannot be told from what another input has made."""
+    token = fake.admin("POST", "tokens", {"without": ["crm.schemas.deals.write"]})["token"]
+    portal = Portal(fake, {"deals": ("dealname",)}, token=token)
+    write = Client.write
+
+    async def forgetting(client: Client, method: str, path: str, doing: str, body: Json) -> Answer:
+        answer = await write(client, method, path, doing, body)
+        for one in answer.body.get("results", ()):
+            one.pop("objectWriteTraceId", None)
+        return answer
+
+    monkeypatch.setattr(Client, "write", forgetting)
+    writes = [creating(f"l{number}", {"dealname": f"D{number}"}) for number in range(count)]
+    async with opened(portal.connector()) as connector:
+        results = await put(connector, "deals", *writes)
+        assert {result.outcome for result in results} == {outcome}
+        assert portal.count("deals") == count
+        again = await put(connector, "deals", *writes[1:])
+        assert {result.outcome for result in again} <= {Outcome.UNKNOWN}
+    assert portal.count("deals") == count
