@@ -74,6 +74,8 @@ class Machine(App):
         self.refers: dict[str, Machine] = {}  # fields that must point at a record of an object
         self.between: Callable[[Machine, str], None] = lambda machine, record_id: None  # between reading and writing
         self.robot: Callable[[Machine, str], None] = lambda machine, record_id: None  # the app's own automation
+        # Sees each write before it is noted: the record's id, what it held, and how many deeds there were when it was read.
+        self.witness: Callable[[Machine, Command, str, Values, int], None] = lambda *_: None
         self.made_for: dict[str, Command] = {}  # id -> the create that made it
         self.opposite: list[Machine] = []  # those at the other ends of its syncs
         # Ids of which nothing can be told: given to another record, or taken when no log was kept.
@@ -147,10 +149,12 @@ class Machine(App):
         if command.op == "update" and held is not None and _holds(held, command.values):
             self._remember(command, record_id)
             return Answer(*head, "unchanged", record_id, dict(held), self.version())
+        since = len(self.deeds)
         done_as = self._after_reading(command, held)
         before = dict(self.records.get(record_id, {}))
         answer = self._do(done_as)
         if answer.outcome == "applied":
+            self.witness(self, command, answer.id or record_id, before, since)
             self._note(command, answer, before)
         return answer
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from rules.decide import Decision, index_changes
-from rules.events import Commands, ReadDone, ReadRequest, StatusRow
+from rules.events import Commands, Order, ReadDone, ReadRequest, StatusRow
 from rules.state import Link, decode_link, parts
 from tests.simulation.agreement import allowed_sides, check_agreement
 from tests.simulation.connection import Connection, Message
@@ -129,6 +129,8 @@ class FirstReads:
 
     def __call__(self, world: Simulation, connection: Connection, message: Message, decision: Decision) -> None:
         event = message.event
+        if isinstance(event, Order) and event.action == "apply" and not connection.document["syncs"]:
+            self._ready -= {name for name, home in world.homes.items() if home == connection.name}  # its state was lost
         if isinstance(event, ReadDone):
             for name, awaited in self._awaited.items():
                 if awaited.get(event.account) == event.read:

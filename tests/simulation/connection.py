@@ -235,6 +235,15 @@ class Connection:
         self.view = fresh
         self.crashes.counts.meet("fate: a disk is wiped and made anew")
 
+    def lose_state(self) -> None:
+        """The changelog is lost, too, and with it the inbox: nothing is known any more. What comes next has higher offsets."""
+        self.view, self.changelog, self.position = MemoryView(), {}, -1
+        self.inbox.clear()
+        self.sent.clear()
+        self.statuses.clear()
+        self.syncs.clear()
+        self.document = {"syncs": {}}
+
     # ---------------------------------------------------------------- what one sees
 
     def rows(self, sync: str) -> dict[str, StatusRow]:

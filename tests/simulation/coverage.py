@@ -93,6 +93,8 @@ VALUES = (
     "an integer out of a text",
     "invalid_value: cannot be converted, the other fields are written",
     "loop",
+    "an edit that was told is overwritten",
+    "an edit between reading and writing is lost",
 )
 ASSOCIATIONS = (
     "a reference is translated",
@@ -139,6 +141,11 @@ STATUSES = (
     "a refused command goes to the dead letters",
     "failing, then in sync again",
 )
+PROMISES = (
+    "state lost entirely, and rebuilt",
+    "a pair is found again by identifier or ledger",
+    "a pair is found again by the ledger alone",
+)
 SECTIONS: dict[str, tuple[str, ...]] = {
     "event": EVENTS,
     "answer": ANSWERS,
@@ -155,6 +162,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "6": LIVES,
     "7": EDITS,
     "8": STATUSES,
+    "9": PROMISES,
 }
 ENOUGH = 750_000  # steps after which none may be missing: the rarest was met 12 times in a million
 ELSEWHERE = {

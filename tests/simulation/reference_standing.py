@@ -57,7 +57,7 @@ class Kin:
             (deed.place, deed.other)
             for deeds in list(facts.deeds.values())
             for _, deed in deeds
-            if deed.other is not None and deed.what in ("create", "renumber", "merge")
+            if deed.other is not None  # what a sync writes into one, it has from the other
         ]
         return found
 
@@ -210,7 +210,8 @@ def _alone(judgement: Judgement, kin: Kin, place: Place) -> set[Stand]:
     assert values is not None
     verdict = facts.enters(place, values)
     may = any(one[0] != place[0] and facts.values(one) is not None for one in kin.family(place))
-    may = may or _restored_elsewhere(judgement, place)
+    # What is restored may be found to be there, by what is known of it.
+    may = may or place[0] in judgement.tried or _restored_elsewhere(judgement, place)
     if _must_match(judgement, kin, place, verdict):
         return {LINKED}
     if verdict is not None:

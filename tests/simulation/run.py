@@ -11,12 +11,15 @@ import rules.work
 from tests.simulation.checks import FirstReads, check, check_decision
 from tests.simulation.chooser import Seeded
 from tests.simulation.counts import Counts
+from tests.simulation.rebuilding import check_rebuilt
 from tests.simulation.reference import Reference
 from tests.simulation.seen import Seen
+from tests.simulation.unseen import Unseen
 from tests.simulation.watching import Watcher
 from tests.simulation.world import Simulation
 
 ROUNDS, STEPS = 4, 150
+REBUILT = 3  # every so-manieth history loses its state in the end
 
 
 @contextmanager
@@ -40,6 +43,7 @@ class Referee:
         self.world = world
         self._reference, self._seen = Reference(world), Seen(world)
         world.judges += [FirstReads(), check_decision, Watcher(world)]
+        Unseen(world)
 
     def rest(self) -> None:
         """Lets it come to rest, and checks all."""
@@ -64,6 +68,8 @@ def play(seed: int, counts: Counts | None = None, rounds: int = ROUNDS, steps: i
                 referee.rest()
             check_second_run(world)
             check_nothing_stuck(world)
+            if seed % REBUILT == 0:
+                check_rebuilt(world)
         except Exception as error:
             error.add_note(f"seed {seed}, after {world.steps} steps:\n" + "\n".join(world.told()))
             raise
