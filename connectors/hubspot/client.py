@@ -63,6 +63,8 @@ class Shared:
         self.unanswered: set[str] = (
             set()
         )  # tokens of creates that were sent and not answered, where nothing can find them
+        # By installation, account and link: the token and the id of what a create has made that was not answered so.
+        self.made: dict[tuple[str, str, str], tuple[str, str]] = {}
         self.access: tuple[str, float] | None = None  # an access token, and until when
         self.renewing = asyncio.Lock()
         self._related: dict[str, set[str]] = {}

@@ -6,25 +6,31 @@ refused. Must not know commands or values.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
+from connectors.base import ConnectorError
 from connectors.hubspot.client import Answer, Client, RefusedError, UnknownOutcomeError
 from connectors.hubspot.errors import Detail, Json, details_of
 
+T = TypeVar("T")
+
 
 class Done(msgspec.Struct, frozen=True):
-    """The answer to an input: HubSpot's record as it was stored (`asked_at`: when the call was sent), a refusal, or that nobody knows."""
+    """The answer to an input: HubSpot's record as it was stored (`asked_at`: when the call was sent), a refusal, that nobody knows, or
+    that it was not done, since the account failed before it was its turn (`postponed`)."""
 
     given: Json | None = None
     asked_at: int = 0
     refused: Detail | None = None
     unknown: str = ""
+    postponed: str = ""
 
 
 async def send(client: Client, path: str, doing: str, inputs: Mapping[int, Json]) -> dict[int, Done]:
-    """The inputs in one call, each with a trace id of its own, without which one refusal would undo all."""
+    """The inputs in one call, each with a trace id of its own, without which one refusal would undo all. Raises where none of them was done."""
     if not inputs:
         return {}
     traced = [{**one, "objectWriteTraceId": str(place)} for place, one in inputs.items()]
@@ -40,18 +46,47 @@ async def send(client: Client, path: str, doing: str, inputs: Mapping[int, Json]
         if named and len(named) < len(inputs):
             refused = {place: Done(refused=_of(details, place)) for place in named}
             rest = {place: one for place, one in inputs.items() if place not in named}
-            return refused | await send(client, path, doing, rest)
+            return refused | await _later(send, client, path, doing, rest)
         return await _divided(client, path, doing, inputs)
     return await _matched(client, path, doing, inputs, answer)
 
 
+async def archive(client: Client, path: str, doing: str, ids: Mapping[int, str]) -> dict[int, Done]:
+    """Archives records in one call; where one of them keeps it from being done, in halves. One that is not there has an empty answer."""
+    try:
+        await client.write("POST", path, doing, {"inputs": [{"id": one} for one in ids.values()]})
+    except UnknownOutcomeError as error:
+        return {place: Done(unknown=str(error)) for place in ids}
+    except RefusedError as error:
+        if len(ids) == 1:
+            done = Done() if error.refusal.status == 404 else Done(refused=error.refusal.details[0])
+            return dict.fromkeys(ids, done)
+        first, second = _halves(ids)
+        return await archive(client, path, doing, first) | await _later(archive, client, path, doing, second)
+    return dict.fromkeys(ids, Done(given={}))
+
+
 async def _divided(client: Client, path: str, doing: str, inputs: Mapping[int, Json]) -> dict[int, Done]:
+    first, second = _halves(inputs)
+    return await send(client, path, doing, first) | await _later(send, client, path, doing, second)
+
+
+def _halves(inputs: Mapping[int, T]) -> tuple[dict[int, T], dict[int, T]]:
     places = list(inputs)
     middle = len(places) // 2
-    done: dict[int, Done] = {}
-    for half in (places[:middle], places[middle:]):
-        done |= await send(client, path, doing, {place: inputs[place] for place in half})
-    return done
+    first, second = ({place: inputs[place] for place in half} for half in (places[:middle], places[middle:]))
+    return first, second
+
+
+Call = Callable[[Client, str, str, Mapping[int, T]], Awaitable[dict[int, Done]]]
+
+
+async def _later(call: Call[T], client: Client, path: str, doing: str, inputs: Mapping[int, T]) -> dict[int, Done]:
+    """What is sent when others have been answered: these answers are not lost where the account fails now."""
+    try:
+        return await call(client, path, doing, inputs)
+    except ConnectorError as error:
+        return {place: Done(postponed=error.message) for place in inputs}
 
 
 async def _matched(
@@ -81,7 +116,7 @@ async def _matched(
             # It may have made one of these records, and would make another.
             done[place] = Done(unknown="the answer does not tell which record it made")
         else:
-            done |= await send(client, path, doing, {place: one})
+            done |= await _later(send, client, path, doing, {place: one})
     return done
 
 

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from connectors.base import ConnectorError, Context, Outcome, Record, Result, Write, WriteOp
-from connectors.hubspot.client import Client, RefusedError, UnknownOutcomeError
+from connectors.hubspot.client import Client, UnknownOutcomeError
 from connectors.hubspot.definitions import Definitions, Fields
 from connectors.hubspot.errors import Detail, Json, ScopeError, category_of, forbidden
 from connectors.hubspot.finds import Finds
@@ -30,7 +30,7 @@ from connectors.hubspot.mapping import BATCH, Shape
 from connectors.hubspot.reading import Found, Reader
 from connectors.hubspot.records import Image, image_of, mark_text
 from connectors.hubspot.relating import Relating
-from connectors.hubspot.sending import Done, send
+from connectors.hubspot.sending import Done, archive, send
 from connectors.hubspot.standard import API, SYNC_ID
 from connectors.hubspot.values import Owners, millis_of
 from rules.catalog import Value
@@ -150,7 +150,29 @@ class Round:
             return error
         return None
 
+    async def _look_for_made(self) -> None:
+        """Creates that have made a record already, and broke off, or were refused an association: no second one is made for their link."""
+        made = self.client.shared.made
+        known = [(job, *made[one]) for job in self._open(WriteOp.CREATE) if (one := self._named(job.place)) in made]
+        if not known:
+            return
+        ids = [record_id for _, _, record_id in known]
+        found = await self.writer.reader.by_id(self.shape, self.fields, ids, use=Use.WRITE)
+        for job, token, record_id in known:
+            image = found.of(record_id)
+            if image is None:
+                del made[self._named(job.place)]
+            elif token == job.write.token:
+                self._made_before(job, image)
+            else:
+                self._answer(job.place, Outcome.EXISTS, image.record.id, record=image.record)
+
+    def _named(self, place: int) -> tuple[str, str, str]:
+        context = self.writer.context
+        return context.installation, context.account, self.writes[place].link
+
     async def _look_for_creates(self) -> None:
+        await self._look_for_made()
         jobs = self._open(WriteOp.CREATE)
         if self.shape.tokens and jobs:
             marks = {self._mark(job): job for job in jobs}
@@ -181,6 +203,7 @@ class Round:
             self.stored[job.place] = image.record.id, None
         else:
             self._answer(job.place, Outcome.APPLIED, image.record.id, record=image.record)
+            self.client.shared.made.pop(self._named(job.place), None)
 
     def _mark(self, job: Job) -> str:
         return mark_text(self.writer.context, job.write.token, job.write.pair)
@@ -240,15 +263,27 @@ class Round:
             else:
                 inputs[place] = {"properties": properties}
                 self.client.shared.unanswered.add(self.writes[place].token)
-        for place, done in (await self._send("upsert" if self.shape.tokens else "create", "creating", inputs)).items():
+        try:
+            sent = await self._send("upsert" if self.shape.tokens else "create", "creating", inputs)
+        except ConnectorError:  # none of them was done
+            self.client.shared.unanswered.difference_update(self.writes[place].token for place in inputs)
+            raise
+        for place, done in sent.items():
             if done.unknown:
                 self._answer(place, Outcome.UNKNOWN, None, message=done.unknown)
                 continue
             self.client.shared.unanswered.discard(self.writes[place].token)
+            if done.given is not None:
+                self.stored[place] = str(done.given["id"]), done
+                self.client.shared.made[self._named(place)] = self.writes[place].token, self.stored[place][0]
+        for place, done in sent.items():
             if done.refused is not None:
                 await self._refused_create(place, done.refused)
-            elif done.given is not None:
-                self.stored[place] = str(done.given["id"]), done
+            elif done.postponed:
+                self._postpone(place, done)
+
+    def _postpone(self, place: int, done: Done) -> None:
+        self._answer(place, Outcome.RETRY, self.writes[place].id, retry_after=RETRY_AFTER, message=done.postponed)
 
     async def _refused_create(self, place: int, detail: Detail) -> None:
         """A record with one of the identifiers may have come in between."""
@@ -283,42 +318,29 @@ class Round:
                 self._answer(place, Outcome.MISSING, self.writes[place].id)
             elif done.refused is not None:
                 self._refuse(place, done.refused)
+            elif done.postponed:
+                self._postpone(place, done)
             else:
                 self.stored[place] = self.before[place].record.id, done
 
     async def _delete(self) -> None:
-        jobs = self._open(WriteOp.DELETE)
-        await self._archive([(job.place, self.before[job.place].record.id) for job in jobs])
-
-    async def _archive(self, some: Sequence[tuple[int, str]]) -> None:
-        """In one call; where one of them keeps it from being done, in halves."""
-        if not some:
+        ids = {job.place: self.before[job.place].record.id for job in self._open(WriteOp.DELETE)}
+        if not ids:
             return
         path, self.wrote = f"/crm/objects/{API}/{self.shape.type_id}/batch/archive", True
         try:
-            await self.client.write(
-                "POST", path, f"archiving {self.shape.name}", {"inputs": [{"id": one} for _, one in some]}
-            )
-        except UnknownOutcomeError as error:
-            for place, record_id in some:
-                self._answer(place, Outcome.UNKNOWN, record_id, message=str(error))
-            return
+            sent = await archive(self.client, path, f"archiving {self.shape.name}", ids)
         except ScopeError as error:
-            for place, _ in some:
-                self._refuse(place, forbidden(error))
-            return
-        except RefusedError as error:
-            if len(some) > 1:
-                middle = len(some) // 2
-                await self._archive(some[:middle])
-                await self._archive(some[middle:])
-            elif error.refusal.status == 404:
-                self._answer(some[0][0], Outcome.MISSING, some[0][1])
+            sent = {place: Done(refused=forbidden(error)) for place in ids}
+        for place, done in sent.items():
+            if done.unknown:
+                self._answer(place, Outcome.UNKNOWN, ids[place], message=done.unknown)
+            elif done.refused is not None:
+                self._refuse(place, done.refused)
+            elif done.postponed:
+                self._postpone(place, done)
             else:
-                self._refuse(some[0][0], error.refusal.details[0])
-            return
-        for place, record_id in some:
-            self._answer(place, Outcome.APPLIED, record_id)
+                self._answer(place, Outcome.MISSING if done.given is None else Outcome.APPLIED, ids[place])
 
     async def _relate(self) -> None:
         """The associations of what is stored."""
@@ -365,6 +387,7 @@ class Round:
             image, done = found.images.get(record_id), self.stored[place][1]
             record = self._as_written(place, done, image)
             self._answer(place, Outcome.APPLIED, record_id, record=record)
+            self.client.shared.made.pop(self._named(place), None)
 
     def _as_written(self, place: int, done: Done | None, image: Image | None) -> Record | None:
         """The record as our write has left it. Where it was changed again since, as far as the write's own answer tells: otherwise that change
