@@ -206,7 +206,6 @@ class AccountCapture:
         if standing is None:
             # Stored before the log is made: if we fall in between, the next to come announces it once more, whereas a
             # log that stands ready would not tell anybody what was missed before it.
-            self._errands.log_begins_anew()
             await acknowledged(await self._note(LogStarted(self._account)))
             if self._expired:
                 await connector.release()

@@ -47,12 +47,10 @@ class ErrandWorker:
         if isinstance(item, base.Batch) and item.changes:
             self._newest = Version(item.changes[-1].version.position)
 
-    def log_begins_anew(self) -> None:
-        """Marks that were set in the old log do not come by any more."""
-        self._carried_out = {key: one for key, one in self._carried_out.items() if not isinstance(one, SetMark)}
-
     async def run(self, connector: Connector, objects: frozenset[str]) -> None:
         """Until cancelled. What concerns other objects waits for a configuration in which they are captured."""
+        # A mark lives in the connector that it was set with, or in a log that may have begun anew: it is set again.
+        self._carried_out = {key: one for key, one in self._carried_out.items() if not isinstance(one, SetMark)}
         await self._errands.routed(self._sink.marker if self._last is None else await acknowledged(self._last))
         while True:
             self._woken.clear()

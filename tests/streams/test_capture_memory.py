@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 from pydantic import BaseModel
 
-from connectors.base import Connector, Remembered
+from connectors.base import Connector, Remembered, RetriableError
 from connectors.memory import App, PolledConnector
 from connectors.memory.polled import PolledSettings
 from rules.events import AccountState, Captured, LogStarted, Marked, ReadDone, ReadRequest, SetMark
@@ -135,6 +135,24 @@ async def test_a_mark_comes_by_behind_what_was_there_when_it_was_set(world: Worl
     await world.until(lambda log: log.events(Marked))
     order = [type(message.event) for message in world.changes.log]
     assert order.index(Captured) < order.index(Marked)
+
+
+async def test_a_mark_that_had_not_come_by_when_the_account_failed_is_set_again(world: World, app: App) -> None:
+    """It lived in the connector alone; a full read ends with one, and would never end."""
+    world.start()
+    await begun(world)
+    await world.established()
+    app.gates.close("stamp")
+    await app.gates.called("stamp", app.gates.calls["stamp"] + 1)
+    world.state.order(SetMark("crm", "m"))
+    world.service.wake()
+    await eventually(lambda: world.service._errands._carried_out)
+    app.fail(RetriableError("gone", retry_after=0.0))
+    app.gates.open("stamp")
+    await world.until(lambda log: any(not one.up for one in log.events(AccountState)))
+    assert not world.changes.events(Marked)
+    app.recover()
+    await world.until(lambda log: log.events(Marked))
 
 
 async def test_an_account_that_is_off_is_forgotten_and_begins_anew(world: World, app: App) -> None:
