@@ -136,7 +136,8 @@ class Replay:
                 return None
             seen, name = max(mine, key=lambda one: (one[0].at, one[0].version.position, one[0].version.step))
             values = _values(seen.values)
-            if any(field.name not in values for field in own.fields if not field.read_only):
+            lacking = any(field.name not in values for field in own.fields if not field.read_only)
+            if lacking and own.capabilities.whole:  # of others an image holds what syncs name, and that is all there is
                 self.incomplete += 1
                 return None
             sides[account] = LostRecord(name.partition(":")[2], values)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from console.replaying import PAIRS, Found, Replay, orders_for
-from rules.catalog import Field, FieldType, Kind, Object, Value
+from rules.catalog import Capabilities, Field, FieldType, Kind, Object, Value
 from rules.events import Captured, HistoryRow, Row
 from rules.reviving import LostPair, LostRecord, pairs_in
 from rules.version import Version
@@ -126,6 +126,20 @@ def test_records_without_a_counterpart_or_a_whole_image_are_left_out() -> None:
     told.gone("2", "3")
     assert told.ids() == []
     assert told.replay.incomplete == 1
+
+
+def test_of_an_app_that_is_read_as_far_as_syncs_name_it_the_image_is_what_they_name() -> None:
+    able = Capabilities("watermark", whole=False)
+    told = Told()
+    told.replay = Replay("people", {**OBJECTS, "crm": msgspec.structs.replace(OBJECTS["crm"], capabilities=able)})
+    told.row("crm", "1", values={"name": "n"})
+    told.row("crm", "1", values={"name": "newer"})
+    told.row("shop", "2")
+    told.linked("crm:1", "shop:2")
+    told.gone("1", "2")
+    (pair,) = told.replay.lost([])
+    assert pair.sides["crm"] == LostRecord("1", {"name": "newer"})
+    assert told.replay.incomplete == 0
 
 
 def test_only_what_was_told_to_be_gone_since_then() -> None:
