@@ -46,6 +46,8 @@ def touch(draft: Draft, sync: Sync, link_id: str, link: Link, committed_at: floa
     side = link.restoring
     if link.flight is None and side is not None and not (link.gone[side] and sync.writes[side]):
         link.restoring = None  # what was to be restored is there, or may no longer be created
+        if link.gone[side]:
+            link.refusals = []  # why it could not be is of no interest any more
     if link.flight is not None:
         # What changed while a command is on its way has its own place in the order of commands, for `wait`.
         call_for(draft, sync, link)

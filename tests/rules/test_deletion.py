@@ -685,6 +685,19 @@ def test_the_counterpart_deleted_while_it_is_restored_leaves_one_record() -> Non
     assert world.stands("shop", "2") == ("failing", "deleted")
 
 
+def test_a_restore_that_was_refused_and_may_no_longer_be_done_leaves_the_record_deleted() -> None:
+    world = linked()
+    world.right.delete("1")
+    world.settle()
+    world.right.refuse = lambda command, stored: ("permission", "no", None)
+    world.order("restore", into="shop")
+    world.settle()
+    assert world.stands("crm", "1") == ("failing", "permission")
+    world.edit_rules(direction="to crm")
+    world.settle()
+    assert world.stands("crm", "1") == ("failing", "deleted")
+
+
 def test_a_restore_that_is_refused_shows_why_and_goes_on_when_it_can() -> None:
     world = linked()
     world.right.delete("1")

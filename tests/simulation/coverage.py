@@ -34,6 +34,7 @@ FATES = (
     "a hub with three spokes",
     "an account that keeps no order",
     "an account that is scanned",
+    "an account that is scanned, with a ledger",
     "an account without tokens",
     "an account that cannot compare and set",
 )

@@ -50,13 +50,14 @@ class Draw:
     def _account(self, name: str, *objects: Object) -> Account:
         way = self._chooser.weigh({"log": 80, "token": 12, "scan": 8})
         account = Account(name, way, self._chooser, self._crashes)
-        # Who has a ledger has a log that names its tokens; without one nobody could tell an edit from what became of our write.
-        tokens, compares = way != "scan" and not self._maybe(0.2), not self._maybe(0.15)
+        # An account that is scanned may keep a ledger, too: its creates are known again, but no row tells which write was ours.
+        tokens, compares = not self._maybe(0.6 if way == "scan" else 0.2), not self._maybe(0.15)
         finds = not tokens or not self._maybe(0.1)
         form = stored if self._maybe(0.5) else as_given
         sparse = way == "log" and self._maybe(0.2)
         for object in objects:
-            known = able(object, capture=way, tokens=tokens, compare_and_set=compares, sees_deletions=way != "scan")
+            logs = way != "scan"
+            known = able(object, capture=way, tokens=tokens, echoes=logs, compare_and_set=compares, sees_deletions=logs)
             machine = Machine(name, known, account.journal, account.ledger, self._deeds)
             machine.unlogged, machine.finds, machine.stored_form = way == "scan", finds, form
             machine.sparse = sparse

@@ -90,7 +90,9 @@ class Reference:
         judgement = Judgement(facts, self.world.counts, self._asked(name))
         others = self._twins(name)
         earlier = [self._then[one] for one in others if one in self._then]
-        kin = Kin(facts, [standing[one] for one in others], earlier, self._reused)
+        kin = Kin(
+            facts, [standing[one] for one in others], earlier, self._reused, moved=bool(self.world.edited & set(others))
+        )
         done = {
             place
             for place, found in facts.deeds.items()

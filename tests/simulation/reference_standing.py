@@ -24,8 +24,13 @@ LACKING: Stand = ("failing", "missing_required")
 class Kin:
     """Who may ever have been the counterpart of whom since the last rest, or have handed one on."""
 
-    def __init__(self, facts: Facts, twins: list[Standing], earlier: list[Standing], reused: set[Place]) -> None:
+    def __init__(
+        self, facts: Facts, twins: list[Standing], earlier: list[Standing], reused: set[Place], *, moved: bool
+    ) -> None:
         self.facts = facts
+        self.moved = (
+            moved  # another sync of the same objects was added, or edited, meanwhile: what it had paired is not known
+        )
         self.near: defaultdict[Place, set[Place]] = defaultdict(set)
         self.now: dict[Place, set[tuple[str, str]]] = {}
         # Whom other syncs, or accounts, know as its counterpart now.
@@ -116,7 +121,7 @@ def outcomes(judgement: Judgement, kin: Kin, place: Place) -> set[Stand]:
     actual = (row.status, row.category) if partner is None else LINKED
     told = ", ".join(sorted(" ".join(map(str, one)) for one in lawful))
     judgement.says(actual in lawful, place, f"must be one of: {told}; kin: {sorted(kin.family(place))}")
-    if partner is not None and not judgement.restored_once:
+    if partner is not None and not judgement.restored_once and not kin.moved:
         judgement.says(partner in kin.family(place), place, f"must not be linked to {partner}: nothing says so")
     return lawful
 
@@ -160,8 +165,12 @@ def _lost(judgement: Judgement, kin: Kin, place: Place) -> str:
         # Meanwhile it may have had another, if one was free for a while, or if another sync has paired it; and have lost that, too.
         moved = any(one != had and (facts.born_since(one) or _ends(facts, one)) for one in kin.family(place))
         there = any(facts.values(one) is not None for one in others)
-        return "perhaps" if moved or (there and not judgement.alone) else "surely"
-    return "perhaps" if any(_ended(facts, one) for one in others) or _restored_elsewhere(judgement, place) else ""
+        return "perhaps" if moved or kin.moved or (there and not judgement.alone) else "surely"
+    return (
+        "perhaps"
+        if kin.moved or any(_ended(facts, one) for one in others) or _restored_elsewhere(judgement, place)
+        else ""
+    )
 
 
 def _restored_elsewhere(judgement: Judgement, place: Place) -> bool:
@@ -186,17 +195,19 @@ def _without(judgement: Judgement, kin: Kin, place: Place) -> set[Stand]:
     tried = deleted or bool(judgement.tried - {place[0]})
     if (
         not judgement.restored_once
+        and not kin.moved
         and not deleted
         and not there
         and not any(facts.deeds[one] for one in (place, *family))
     ):
         row = facts.then.rows[place]
         return {(row.status, row.category)}  # nothing has happened since
-    merges = any(deed.what == "merge" for one in family for _, deed in facts.deeds[one])
+    others = [one for one in family if one[0] != place[0]]
+    merges = any(deed.what == "merge" and deed.place == one for one in others for _, deed in facts.deeds[one])
     found: set[Stand] = {DELETED}
     if merges or (place in facts.then.rows and facts.then.rows[place].category == "merged"):
         found.add(MERGED)
-    if there or judgement.restored_once:  # another sync may have restored it
+    if there or kin.moved or judgement.restored_once:  # another sync may have restored it
         found.add(LINKED)
     if tried:
         found |= _refusals(judgement, place)
@@ -211,9 +222,9 @@ def _alone(judgement: Judgement, kin: Kin, place: Place) -> set[Stand]:
     verdict = facts.enters(place, values)
     may = any(one[0] != place[0] and facts.values(one) is not None for one in kin.family(place))
     # What is restored may be found to be there, by what is known of it.
-    may = may or place[0] in judgement.tried or _restored_elsewhere(judgement, place)
+    may = may or kin.moved or place[0] in judgement.tried or _restored_elsewhere(judgement, place)
     if _must_match(judgement, kin, place, verdict):
-        return {LINKED}
+        return {LINKED} if not kin.moved else {LINKED, DUPLICATE, *([("excluded", verdict)] if verdict else [])}
     if verdict is not None:
         return {("excluded", verdict), *([LINKED] if may else [])}
     made = {one for one in kin.near[place] if one in facts.made_for(place) or place in facts.made_for(one)}
@@ -253,7 +264,9 @@ def _made(judgement: Judgement, kin: Kin, place: Place) -> set[Stand]:
         found |= _refusals(judgement, place)
     if not other.object.capabilities.tokens:
         found.add(("failing", "unknown"))
-    if kin.matches(place, own=True):
+    # Where an account has no tokens, only the sync remembers that one was made for a record that has another now.
+    then, own = facts.then.rows.get(place), facts.machines[place[0]].object.capabilities
+    if kin.matches(place, own=True) or (not own.tokens and then is not None and then.category == "duplicate"):
         found.add(DUPLICATE)
     return found
 

@@ -95,11 +95,11 @@ def test_a_rule_that_is_broken_on_purpose_is_noticed_by_the_model_alone(monkeypa
 def test_the_model_leaves_little_open() -> None:
     """Of ordinary histories; it would pass over whatever it leaves open."""
     counts = Counts()
-    for seed in range(3000, 3040):
+    for seed in range(3000, 3060):
         play(seed, counts)
     open_share = shares(counts)
     assert open_share["records left open"] < 0.25
-    assert open_share["records left open"] + open_share["records of which one of two outcomes was foretold"] < 0.37
+    assert open_share["records left open"] + open_share["records of which one of two outcomes was foretold"] < 0.40
     assert open_share["fields left open"] < 0.05
 
 

@@ -57,6 +57,7 @@ class Watcher:
         for name, there in (
             ("that keeps no order", way == "token"),
             ("that is scanned", way == "scan"),
+            ("that is scanned, with a ledger", way == "scan" and can.tokens),
             ("without tokens", not can.tokens),
             ("that cannot compare and set", not can.compare_and_set),
         ):
