@@ -205,6 +205,11 @@ def go_on_forgetting(draft: Draft, sync: str, name: str) -> None:
             start(draft, sync, PART.join([FORGET, "0", *places]))
         return
     if part == "end":
+        pair = {(places[0], places[1]), (places[2], places[3])}
+        for peer in draft.rules.syncs.values():
+            own = {(side.account, side.object.name) for side in peer.sides}
+            if peer.name != sync and own == pair and not draft.is_forgotten(peer.name):
+                _sweep(draft, peer)  # whom this one had paired is free to match others
         _forgotten(draft, sync)
         return
     side = int(part)

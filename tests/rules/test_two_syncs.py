@@ -469,3 +469,31 @@ def test_two_syncs_do_not_try_for_ever_what_the_app_refuses_to_two_records_that_
     world.settle_at_once()
     assert {row.category for row in world.rows("people").values()} == {"duplicate"}
     assert {row.category for row in world.rows("notes").values()} == {"duplicate"}
+
+
+def test_whom_a_deleted_sync_had_paired_may_take_an_empty_place_in_the_other() -> None:
+    """While it was paired it matched nobody else; every record without a link is judged again when the rules change."""
+    named = {
+        **NOTES,
+        "mapping": [{"crm": "name", "shop": "full_name", "identifier": "name"}, *NOTES["mapping"]],
+        "filters": {
+            "crm": [{"field": "notes", "op": "eq", "value": "n"}],
+            "shop": [{"field": "memo", "op": "eq", "value": "n"}],
+        },
+    }
+    world = two(second=named)
+    world.left.create(email="a@x.io", name="Ann")
+    world.right.create(mail="a@x.io", full_name="Ann")
+    world.left.create(name="Bob", notes="n")
+    world.start()
+    (made,) = world.right.records.keys() - {"1"}
+    world.right.delete(made)
+    world.settle()
+    world.right.edit("1", full_name="Bob")
+    world.settle()
+    assert world.stands("crm", "2", "notes") == ("failing", "deleted")
+    del world.document["syncs"]["people"]
+    world.apply()
+    world.settle()
+    assert world.stands("crm", "2", "notes") == ("in_sync", None)
+    assert {side.id for side in world.of("crm", "2", "notes").sides.values()} == {"2", "1"}
