@@ -15,6 +15,8 @@ STEPS ?=
 MINUTES ?= 3
 # For one test or one file: make test TESTS=tests/rules
 TESTS ?= tests
+# Most of the time of all tests goes by waiting for servers, so two files at a time are played; each has servers of its own.
+JOBS ?= 2
 
 # A program that a target starts. One that does not exist yet is a failure, not a silent success.
 # $(call program,TARGET,FILE,COMMAND)
@@ -47,7 +49,7 @@ demo: setup ## the main job, with nothing to set up: two databases in live two-w
 	$(call program,demo,console/cli.py,$(BIN)/tandem demo)
 
 test: setup ## all tests, with real servers
-	@$(RUN) -m pytest -q $(TESTS)
+	@$(RUN) -m pytest -q $(TESTS) $(if $(filter tests,$(TESTS)),-n $(JOBS) --dist loadfile)
 
 lint: setup ## ruff, format, types, import contracts
 	@failed=""; \
