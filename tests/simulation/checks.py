@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from rules.decide import Decision, index_changes
-from rules.events import Commands, Order, ReadDone, ReadRequest, StatusRow
+from rules.events import Commands, ReadDone, ReadRequest, StatusRow
 from rules.state import Link, decode_link, parts
 from tests.simulation.agreement import allowed_sides, check_agreement
 from tests.simulation.connection import Connection, Message
@@ -127,10 +127,13 @@ class FirstReads:
         self._awaited: dict[str, dict[str, str]] = {}  # by sync and account: the read that is not done yet
         self._ready: set[str] = set()
 
+    def forget(self) -> None:
+        """All state is lost: every sync begins anew."""
+        self._ready.clear()
+        self._awaited.clear()
+
     def __call__(self, world: Simulation, connection: Connection, message: Message, decision: Decision) -> None:
         event = message.event
-        if isinstance(event, Order) and event.action == "apply" and not connection.document["syncs"]:
-            self._ready -= {name for name, home in world.homes.items() if home == connection.name}  # its state was lost
         if isinstance(event, ReadDone):
             for name, awaited in self._awaited.items():
                 if awaited.get(event.account) == event.read:

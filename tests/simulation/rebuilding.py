@@ -10,7 +10,7 @@ from typing import Any
 from rules.events import StatusRow
 from tests.simulation.agreement import normal
 from tests.simulation.apps import Machine
-from tests.simulation.checks import check
+from tests.simulation.checks import FirstReads, check
 from tests.simulation.deeds import Place
 from tests.simulation.facts import Facts, Standing
 from tests.simulation.world import Simulation
@@ -27,6 +27,9 @@ def check_rebuilt(world: Simulation) -> None:
     there = [(machine, set(machine.records)) for machine in world.machines]
     for connection in world.connections.values():
         connection.lose_state()
+    for judge in world.judges:
+        if isinstance(judge, FirstReads):
+            judge.forget()
     world.apply()
     world.calm()
     check(world)

@@ -278,6 +278,8 @@ def _answers(judgement: Judgement, place: Place, other: Place) -> bool:
     made = [*facts.made_for(place), *facts.made_for(other)]
     fresh = facts.born(other) or (facts.lives_on(other) and other not in facts.then.pairs)
     then = facts.then.rows.get(other)
+    if facts.alike(other) - {place}:
+        return False  # another may have been there first
     if made or not fresh or (then is not None and then.category in ("deleted", "merged")):
         return False
     judgement.says(facts.now.pairs.get(place) == other, place, f"must be linked to {other}")
