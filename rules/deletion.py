@@ -6,7 +6,7 @@ from rules.draft import Draft, Place
 from rules.events import Row
 from rules.links import look_after, touch
 from rules.plan import Sync
-from rules.seats import claims, is_told, reference, seat_record, side_image, tell
+from rules.seats import claims, is_told, place_of, reference, seat_record, side_image, tell
 from rules.sending import Write, read_token, send
 from rules.state import Image, Link, Refusal, Seat, Values
 from rules.values import is_empty
@@ -47,24 +47,29 @@ def vanish(
         if seat is None or seat.link is None or link is None:
             image.seats.pop(sync.name, None)
             continue
-        link.gone[side], link.refusals = True, []
-        is_told(link, side)
-        if missed:
-            link.missed = [*link.missed, side]
-        tell(draft, sync, link)
-        link.doomed = told and not _is_its_own(link, side, token)
-        _end_deletion(sync, link, side)
-        other = link.ids[1 - side]
-        if other is not None:
-            draft.stir(sync.sides[1 - side].account, sync.sides[1 - side].object.name, other)
-        draft.note(sync.name, seat.link, "deleted", note=f"{place[0]}:{place[2]}")
-        draft.bereave(sync.name, seat.link)
+        lose(draft, sync, side, (seat.link, link), doomed=told and not _is_its_own(link, side, token), missed=missed)
         touch(draft, sync, seat.link, link)
     if image.seats:
         draft.save_image(place, image)
     else:
         draft.bury(place, image)
     draft.stir(*place)
+
+
+def lose(draft: Draft, sync: Sync, side: int, named: tuple[str, Link], *, doomed: bool, missed: bool) -> None:
+    """A link's record is gone: see `vanish`."""
+    link_id, link = named
+    link.gone[side], link.refusals, link.doomed = True, [], doomed
+    is_told(link, side)
+    if missed:
+        link.missed = [*link.missed, side]
+    tell(draft, sync, link)
+    _end_deletion(sync, link, side)
+    other = link.ids[1 - side]
+    if other is not None:
+        draft.stir(*place_of(sync, 1 - side, other))
+    draft.note(sync.name, link_id, "deleted", note=reference(sync, side, link.ids[side]))
+    draft.bereave(sync.name, link_id)
 
 
 def _is_its_own(link: Link, side: int, token: str | None) -> bool:

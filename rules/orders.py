@@ -199,6 +199,8 @@ def go_on_forgetting(draft: Draft, sync: str, name: str) -> None:
             if link is not None and link.flight is not None:  # another sync may wait for what becomes of that
                 for side, record_id in enumerate(link.ids):
                     draft.stir(places[2 * side], places[2 * side + 1], record_id or "")
+                if link.flight.blind:
+                    draft.free(places[2 * link.flight.side], places[2 * link.flight.side + 1])
             draft.save_link(sync, parts(key)[1], None)
 
         if run(draft, sync, name, b"L" + sync.encode() + b"\0", drop_link, logged=True):

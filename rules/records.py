@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rules.catalog import Value
-from rules.deletion import delete, merge_records, vanish
+from rules.deletion import delete, lose, merge_records, vanish
 from rules.draft import Draft, Place
 from rules.echoes import adopt, heed
 from rules.entry import judge
@@ -364,3 +364,12 @@ def _move_link(draft: Draft, name: str, seat: Seat, moved: Image, record_id: str
         tell(draft, sync, link)
         if not moved.gone:
             _come_back(draft, sync, seat.side, seat)
+        elif seat.link is not None and not link.gone[seat.side]:
+            # Under its new id it was found to be gone before the log told that it has that: the links there know how far that is told.
+            lose(draft, sync, seat.side, (seat.link, link), doomed=False, missed=_is_missed(draft, moved))
+
+
+def _is_missed(draft: Draft, image: Image) -> bool:
+    """Whether only a write has noticed that a record is gone."""
+    links = ((seat.side, draft.link(name, seat.link)) for name, seat in image.seats.items() if seat.link is not None)
+    return any(link is not None and side in link.missed for side, link in links)

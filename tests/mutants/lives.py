@@ -18,9 +18,9 @@ MUTANTS = (
         "a deleted record is created anew at once, without anybody asking",
         6,
         "deletion.py",
-        "vanish",
-        "        link.gone[side], link.refusals = True, []\n",
-        "        link.gone[side], link.refusals, link.restoring = True, [], side\n",
+        "lose",
+        "    link.gone[side], link.refusals, link.doomed = True, [], doomed\n",
+        "    link.gone[side], link.refusals, link.doomed, link.restoring = True, [], doomed, side\n",
         ("deletion",),
     ),
     Mutant(

@@ -20,6 +20,7 @@ from tests.rules.world import (
     changed,
     text,
     whole,
+    without_tokens,
 )
 
 NOTES: Any = {
@@ -497,3 +498,52 @@ def test_whom_a_deleted_sync_had_paired_may_take_an_empty_place_in_the_other() -
     world.settle()
     assert world.stands("crm", "2", "notes") == ("in_sync", None)
     assert {side.id for side in world.of("crm", "2", "notes").sides.values()} == {"2", "1"}
+
+
+def test_a_record_that_one_sync_has_missed_under_its_new_id_is_gone_in_the_other_too_when_the_log_tells_of_that_id() -> (
+    None
+):
+    noted: Any = {**NOTES, "filters": {"crm": [{"field": "notes", "op": "is_not_empty"}]}, "direction": "to shop"}
+    world = two(second=noted)
+    world.left.create(email="a@x.io", name="Ann", notes="n")
+    world.start()
+    assert world.stands("crm", "1", "notes") == ("in_sync", None)
+    world.left.edit("1", email="b@x.io", notes=None)
+    world.left.renumber("1", "9")
+    world.right.create(mail="b@x.io", full_name="Bob", tel="1")
+    world.take("shop")
+    world.deliver()
+    world.think_all()
+    assert world.of("shop", "2").sides["crm"].id == "9", "the create has met it"
+    world.left.delete("9")
+    while world.deliver():
+        world.think_all()
+    assert world.stands("shop", "2") == ("failing", "deleted")
+    assert world.stands("shop", "1", "notes") == ("in_sync", None), "the log has not told yet"
+    world.settle()
+    assert world.stands("shop", "1", "notes") == ("failing", "deleted")
+    world.right.delete("1")
+    world.settle()
+    assert all("shop" in row.sides and row.sides["shop"].id == "2" for row in world.rows("notes").values())
+
+
+def test_a_record_that_might_be_what_a_deleted_sync_was_creating_waits_for_that_no_more() -> None:
+    world = World(
+        App("crm", without_tokens(PEOPLE)),
+        App("shop", CUSTOMERS),
+        App("shop", LEADS, Journal()),
+        syncs={"people": {**SYNC, **WITHOUT_IDENTIFIER}, "leads": INTO_LEADS},
+    )
+    world.start()
+    world.right.create(full_name="Offer")
+    world.take("shop")
+    assert world.commands
+    world.commands.clear()
+    world.left.create(name="Deal")
+    world.take("crm")
+    assert world.stands("crm", "1", "leads") == ("pending", None)
+    del world.document["syncs"]["people"]
+    world.apply()
+    world.settle()
+    assert world.stands("crm", "1", "leads") == ("in_sync", None)
+    assert [record["title"] for record in world.apps["shop", "leads"].records.values()] == ["Deal"]
