@@ -122,6 +122,9 @@ def _serve_one(connection: socket.socket) -> None:
     random.seed()
     os.environ.clear()
     os.environ.update(request["environment"])
+    # What a fresh interpreter would look through, too.
+    wanted = request["environment"].get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[1:1] = [entry for entry in wanted if entry and entry not in sys.path]
     nothing = os.open(os.devnull, os.O_RDONLY)
     for number, file in enumerate((nothing, *files)):
         os.dup2(file, number)
