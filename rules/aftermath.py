@@ -191,6 +191,9 @@ def _fill_place(draft: Draft, sync_name: str, link_id: str) -> None:
     found = draft.link(sync_name, link_id)
     if found is None or found.flight is not None or found.waits is not None:
         return
+    state = draft.sync(sync_name)
+    if state.stage not in ("settle", "live"):
+        state.vacant = True
     if None not in found.ids or draft.is_idle(sync) or enters_still(draft, sync, found):
         touch(draft, sync, link_id, found)
     else:

@@ -26,7 +26,7 @@ from rules.plan import Sync
 from rules.records import is_met
 from rules.seats import place_of, reference, tell
 from rules.state import Image, ReadState, identifier_prefix, parts
-from rules.work import SLICE, STAGE, advance, run, start
+from rules.work import SLICE, STAGE, VACANT, advance, run, start
 
 __all__ = ["STAGE", "begin_read", "carry_on_reading", "go_on", "read_done", "settle"]
 
@@ -105,6 +105,9 @@ def _next(draft: Draft, sync: Sync, stage: str, part: int = 0) -> None:
     state.stage, state.part = stage, part
     if stage == "settle":
         state.settle = state.issued
+        if state.vacant:
+            state.vacant = False
+            start(draft, sync.name, VACANT)
         settle(draft, sync)
     else:
         start(draft, sync.name, STAGE)

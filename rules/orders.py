@@ -16,7 +16,7 @@ from rules.reviving import pairs_in, take_up
 from rules.seats import place_of
 from rules.sending import end_flight
 from rules.state import Link, SyncState, parts
-from rules.work import CONFIRM, PART, run, start
+from rules.work import CONFIRM, PART, VACANT, run, start
 
 FORGET, RULES, RESTORE, RETRY = "forget", "rules", "restore", "retry"  # works
 
@@ -175,8 +175,16 @@ def go_on_with_links(draft: Draft, sync: Sync, name: str) -> None:
         RESTORE: lambda link_id: _restore_one(draft, sync, int(argument), link_id),
         RETRY: lambda link_id: _retry_one(draft, sync, link_id, argument),
         CONFIRM: lambda link_id: carry_on_deletion(draft, sync, link_id),
+        VACANT: lambda link_id: _look_for_another(draft, sync, link_id),
     }
     _run_links(draft, sync, name, steps[action])
+
+
+def _look_for_another(draft: Draft, sync: Sync, link_id: str) -> None:
+    """A full read is over: what could not take an empty place before may now, or may have been left over by others."""
+    link = draft.link(sync.name, link_id)
+    if link is not None and link.flight is None and (None in link.ids or any(link.gone)):
+        draft.bereave(sync.name, link_id)
 
 
 # ---------------------------------------------------------------- delete

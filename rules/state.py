@@ -193,6 +193,7 @@ class SyncState(msgspec.Struct, omit_defaults=True):
     moved: bool = False  # a link no longer holds the record that it is named after
     changed: bool = False  # since its row was last published
     woken: bool = False  # switched on again, and not all is read yet: what logs tell of deletions may be from before
+    vacant: bool = False  # a link lacks a record, and what may take the place waits until the full read is over
 
 
 class Mark(msgspec.Struct, omit_defaults=True):

@@ -12,6 +12,7 @@ SLICE = 400  # records or links a tick
 SEPARATOR = "|"
 STAGE = "stage"  # the work that carries a full read on from stage to stage
 CONFIRM = "confirm"  # the work that carries on the deletions which a person has confirmed
+VACANT = "vacant"  # the work that looks, after a full read, for whom may take the empty places in links
 PART = "\x1f"  # between the parts of a work's name
 
 

@@ -343,3 +343,31 @@ def test_a_read_is_over_only_when_the_log_has_told_what_was_committed_before_its
     assert world.of("crm", "1").sides["shop"].id == "50"
     assert world.written() == 1
     assert (len(world.left.records), len(world.right.records)) == (1, 1)
+
+
+def test_what_two_links_have_left_finds_each_other_in_the_read_that_tells_of_it_though_others_answer_to_them_too() -> (
+    None
+):
+    world = people()
+    world.left.create(name="Ann")
+    world.right.create(full_name="Ann")
+    world.left.create(email="b@x.io", name="Bob")
+    world.left.create(email="c@x.io", name="Cid")
+    world.start()
+    assert world.stands("crm", "3") == ("in_sync", None)
+    world.left.edit("1", email="a@x.io")
+    world.right.edit("1", mail="a@x.io")
+    world.left.edit("2", email="a@x.io")
+    world.right.delete("2")
+    world.left.delete("3")
+    world.right.edit("3", mail="a@x.io")
+    for account in world.accounts:
+        world.lose_log(account)
+    world.settle()
+    pairs = [tuple(side.id for side in row.sides.values()) for row in world.rows().values()]
+    assert sorted(pairs) == [("1", "1"), ("2", "3")]
+    assert {row.status for row in world.rows().values()} == {"in_sync"}
+    before = world.written()
+    world.order("resync")
+    world.settle()
+    assert world.written() == before
