@@ -5,7 +5,7 @@ The stages of a sync, in order; the first two also serve a read that stands in f
     reading   both objects come in, and what their logs tell up to the end of that; nothing is matched, nothing created; links that exist are merged
               as they are met
     missing   links whose record the read did not meet turn failing `deleted`
-    pairs     what the accounts remember is linked
+    pairs     what the accounts remember is linked, and what other syncs of the same objects have; without identifiers, after those have matched
     match     by the first identifier, then by the next; the oldest first
     create    what has entered and found no match is created; from here on records are judged as they come
     settle    until the answers to all that was created are there
@@ -18,7 +18,7 @@ from rules.aftermath import AWAITED
 from rules.deletion import carry_on_deletion, vanish
 from rules.draft import Draft
 from rules.echoes import doubt
-from rules.entry import judge, make_link
+from rules.entry import BEFORE_JUDGING, judge, make_link
 from rules.events import Marked, ReadDone, ReadRequest, SetMark
 from rules.links import look_after
 from rules.matching import KNOWN, exclusion, known_pairs, paired_by_peers
@@ -28,7 +28,9 @@ from rules.seats import place_of, reference, tell
 from rules.state import Image, ReadState, identifier_prefix, parts
 from rules.work import SLICE, STAGE, VACANT, advance, run, start
 
-__all__ = ["STAGE", "begin_read", "carry_on_reading", "go_on", "read_done", "settle"]
+__all__ = ["STAGE", "begin_read", "carry_on_reading", "go_on", "read_done", "settle", "wait_no_more"]
+
+FOR_PEERS = 4  # the part of the stage `pairs` in which a sync waits for others to match
 
 
 MARK = "read "  # begins the names of the marks that are set behind full reads
@@ -103,6 +105,9 @@ def go_on(draft: Draft, sync: Sync) -> None:
 def _next(draft: Draft, sync: Sync, stage: str, part: int = 0) -> None:
     state = draft.sync(sync.name)
     state.stage, state.part = stage, part
+    if stage == "create":
+        for name in draft.rules.peers[sync.name]:
+            wait_no_more(draft, draft.rules.syncs[name])
     if stage == "settle":
         state.settle = state.issued
         if state.vacant:
@@ -197,7 +202,35 @@ def _pairs(draft: Draft, sync: Sync) -> None:
         if part < 3:
             _next(draft, sync, "pairs", part + 1)
         else:
-            _next(draft, sync, "match" if sync.identifier_types else "create")
+            _match_or_wait(draft, sync)
+
+
+def _match_or_wait(draft: Draft, sync: Sync) -> None:
+    """A sync without identifiers would copy what another of the same two objects is about to match: it waits, and takes those pairs over."""
+    state = draft.sync(sync.name)
+    if sync.identifier_types:
+        _next(draft, sync, "match")
+    elif _peers_match(draft, sync):
+        state.part = FOR_PEERS
+    else:
+        _next(draft, sync, "create")
+
+
+def _peers_match(draft: Draft, sync: Sync) -> bool:
+    """Whether another sync of the same objects, with identifiers, has not matched yet."""
+    peers = [draft.rules.syncs[name] for name in draft.rules.peers[sync.name]]
+    return any(
+        peer.identifier_types and not draft.is_idle(peer) and draft.sync(peer.name).stage in BEFORE_JUDGING
+        for peer in peers
+    )
+
+
+def wait_no_more(draft: Draft, sync: Sync) -> None:
+    """Goes on with the pairs of others where the sync waited for those and they have all matched, or will not."""
+    state = draft.sync(sync.name)
+    waits = state.stage == "pairs" and state.part == FOR_PEERS
+    if waits and not draft.is_idle(sync) and not _peers_match(draft, sync):
+        _next(draft, sync, "pairs", 2)
 
 
 def _pair_remembered(draft: Draft, sync: Sync, side: int, record_id: str, image: Image, *, own_only: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rules.answers import cannot_be_found, show_lost
 from rules.draft import Draft
 from rules.events import FieldsChanged, LogStarted, Truncated
-from rules.initial import begin_read
+from rules.initial import begin_read, wait_no_more
 from rules.links import look_after, touch
 from rules.marks import forget_old
 from rules.orders import RULES
@@ -34,6 +34,7 @@ def clock(draft: Draft) -> None:
             draft.publish(name)
         if draft.is_idle(sync):
             continue
+        wait_no_more(draft, sync)  # those that it waited for may be off by now, or stopped, or gone
         first = next(iter(draft.scan(f"f{name}\0".encode())), None)
         if first is not None and RESEND not in state.works and draft.now - state.resent > RESEND_AFTER / 5:
             state.resent = draft.now

@@ -8,7 +8,7 @@ import pytest
 
 import rules.work
 from rules.catalog import Object
-from rules.events import Commands
+from rules.events import Commands, ReadRequest
 from tests.rules.world import (
     CUSTOMERS,
     PEOPLE,
@@ -38,6 +38,41 @@ def two(first: Any = SYNC, second: Any = NOTES) -> World:
 
 
 SECOND = pytest.mark.parametrize("second", [NOTES, REVERSED])
+
+
+def first_without_identifiers() -> World:
+    """The sync that cannot match is read, and would create, before the one that can."""
+    world = World(App("crm", PEOPLE), App("shop", CUSTOMERS), syncs={"notes": NOTES, "people": SYNC})
+    for email in ("a@x.io", "b@x.io"):
+        world.left.create(email=email, notes="n")
+        world.right.create(mail=email, memo="m")
+    return world
+
+
+def test_a_sync_that_cannot_match_copies_nothing_that_another_is_about_to_match() -> None:
+    world = first_without_identifiers().start()
+    assert (len(world.left.records), len(world.right.records)) == (2, 2)
+    for sync in ("people", "notes"):
+        assert {row.status for row in world.rows(sync).values()} == {"in_sync"}
+        assert len(world.rows(sync)) == 2
+
+
+def test_a_sync_that_waits_for_another_to_match_goes_on_when_that_is_switched_off() -> None:
+    world = first_without_identifiers()
+    world.left.log.clear()
+    world.right.log.clear()
+    world.apply()
+    world.think_all()
+    held = [order for order in world.commands if isinstance(order, ReadRequest) and order.sync == "people"]
+    for order in held:
+        world.commands.remove(order)
+    world.settle()
+    assert world.syncs["notes"].state == "initial", "it waits"
+    assert (len(world.left.records), len(world.right.records)) == (2, 2)
+    world.turn("people", on=False)
+    world.clock(2)
+    assert world.syncs["notes"].state == "live"
+    assert (len(world.left.records), len(world.right.records)) == (4, 4), "nothing tells that they are the same"
 
 
 @SECOND
