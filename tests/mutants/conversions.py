@@ -120,6 +120,6 @@ MUTANTS = (
         "create",
         "{**sync.sides[target].constants, **fresh.values}",
         "{**fresh.values}",
-        ("links", "config_catalogs"),
+        ("initial", "config_catalogs"),
     ),
 )

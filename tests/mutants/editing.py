@@ -192,6 +192,6 @@ MUTANTS = (
         "_confirm",
         "        if was_stopped or sync.propagates_deletes:\n",
         "        if sync.off:\n",
-        ("deletion",),
+        ("propagation",),
     ),
 )

@@ -147,7 +147,7 @@ MUTANTS = (
         "carry_on_reading",
         "        state.confirmed = True\n",
         "        state.confirmed = False\n",
-        ("full_read", "deletion"),
+        ("full_read",),
     ),
     Mutant(
         "of twins, that which happens to be told of first during the first sync is created, not the oldest",

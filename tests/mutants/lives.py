@@ -66,7 +66,7 @@ MUTANTS = (
         "command_of",
         'if flight.op == "create" else (),',
         'if flight.op == "create" and link.restoring is None else (),',
-        ("deletion",),
+        ("restore",),
     ),
     Mutant(
         "a restore into the source of a one-way sync creates the record there",
@@ -75,7 +75,7 @@ MUTANTS = (
         "touch",
         "not (link.gone[side] and sync.writes[side])",
         "not link.gone[side]",
-        ("deletion", "edited_rules"),
+        ("edited_rules",),
     ),
     Mutant(
         "a restore into the source of a one-way sync is taken, and says nothing",
@@ -84,7 +84,7 @@ MUTANTS = (
         "_restore",
         "        if not sync.writes[side]:\n",
         "        if side > 1:\n",
-        ("deletion",),
+        ("restore",),
     ),
     Mutant(
         "references to a restored record keep pointing to its old id",
@@ -138,7 +138,7 @@ MUTANTS = (
         "_show_gone",
         "        draft.doom(sync.name, link_id,",
         "        __import__('rules.deletion').deletion.copy_deletion(draft, sync, link_id, confirmed=True)\n        draft.doom(sync.name, link_id,",
-        ("deletion",),
+        ("propagation",),
     ),
     Mutant(
         "a deletion is copied before a record that filters kept out has taken the place",
@@ -156,7 +156,7 @@ MUTANTS = (
         "receive",
         "        _rename(draft, account, object_name, row)\n",
         "        old = (account, object_name, row.old_id)\n        delete(draft, old, draft.image(*old), row)\n",
-        ("deletion",),
+        ("changed_ids",),
     ),
     Mutant(
         "under `propagate` a counterpart that was edited meanwhile is deleted",
@@ -165,7 +165,7 @@ MUTANTS = (
         "copy_deletion",
         "if _was_edited(sync, link, target, image.values):",
         "if not link.bases:",
-        ("deletion",),
+        ("propagation",),
     ),
     Mutant(
         "under `propagate` a counterpart that was edited unseen is deleted: the command expects nothing",
@@ -174,7 +174,7 @@ MUTANTS = (
         "copy_deletion",
         'Write(target, "delete", {}, expect)',
         'Write(target, "delete", {}, {})',
-        ("deletion",),
+        ("propagation",),
     ),
     Mutant(
         "under `propagate` an unseen edit of a field that no mapping names is deleted with its record",
@@ -183,7 +183,7 @@ MUTANTS = (
         "copy_deletion",
         "for field, value in image.values.items() if field in writable}",
         "for field, value in image.values.items() if field in writable and field in sync.sides[target].mapped}",
-        ("deletion",),
+        ("propagation",),
     ),
     Mutant(
         "a deletion is copied against the direction",
@@ -192,7 +192,7 @@ MUTANTS = (
         "copy_deletion",
         "or not sync.writes[target] or",
         "or",
-        ("deletion",),
+        ("propagation",),
     ),
     Mutant(
         "one deletion more than `max_deletes` is copied",
@@ -201,7 +201,7 @@ MUTANTS = (
         "_is_within_bounds",
         "if sum(state.deletes.values()) < limit:",
         "if sum(state.deletes.values()) <= limit:",
-        ("deletion",),
+        ("propagation",),
     ),
     Mutant(
         "deletions far apart add up until they stop the sync",
@@ -210,7 +210,7 @@ MUTANTS = (
         "_is_within_bounds",
         "if one > minute - MINUTES}",
         "if one > minute - 60 * MINUTES}",
-        ("deletion",),
+        ("propagation",),
     ),
     Mutant(
         "only deletions of the same minute are counted",
@@ -228,7 +228,7 @@ MUTANTS = (
         "_limit",
         "max(100, draft.sync(sync.name).links // 10)",
         "min(100, draft.sync(sync.name).links // 10)",
-        ("deletion",),
+        ("propagation",),
     ),
     Mutant(
         "too many deletions are held back without the sync being stopped",
@@ -237,7 +237,7 @@ MUTANTS = (
         "_is_within_bounds",
         "    state.stopped = (",
         "    state.stopped = state.stopped and (",
-        ("deletion",),
+        ("propagation",),
     ),
     Mutant(
         "confirm deletes a counterpart that was edited meanwhile",
@@ -264,7 +264,7 @@ MUTANTS = (
         "carry_on_deletion",
         "link.doomed = link.doomed or not link.refusals",
         "link.doomed = link.doomed and not link.refusals",
-        ("full_read", "deletion"),
+        ("full_read",),
     ),
     Mutant(
         "a link of which both records were deleted stays failing",
@@ -300,7 +300,7 @@ MUTANTS = (
         "_missing",
         "told=False, missed=told_later)",
         "told=False)",
-        ("deletion",),
+        ("changed_ids",),
     ),
     Mutant(
         "a record whose deletion was already being copied when it came back loses its counterpart",
@@ -309,6 +309,6 @@ MUTANTS = (
         "_end_deletion",
         "        link.restoring = side\n",
         "        link.restoring = None\n",
-        ("deletion",),
+        ("propagation",),
     ),
 )

@@ -12,7 +12,7 @@ MUTANTS = (
         "truncated",
         "        _read_again(",
         "        if sync.off:\n            _read_again(",
-        ("deletion",),
+        ("propagation",),
     ),
     Mutant(
         "a merge is taken for a deletion: the loser's link is not moved to the survivor",
@@ -48,7 +48,7 @@ MUTANTS = (
         "_restore_one",
         "if link.merged is not None:",
         "if link.merged is not None and link.doomed:",
-        ("deletion",),
+        ("merged_records",),
     ),
     Mutant(
         "what a survivor has never had counts as cleared, and is cleared in its counterpart",
@@ -57,7 +57,7 @@ MUTANTS = (
         "_drop_bases_of_loser",
         "            del link.bases[mapping.key]",
         "            continue",
-        ("deletion",),
+        ("merged_records",),
     ),
     Mutant(
         "what was on its way from the loser becomes the base of the survivor",
@@ -111,6 +111,6 @@ MUTANTS = (
         "_drop_lost_bases",
         "            del link.bases[mapping.key]",
         "            continue",
-        ("deletion",),
+        ("restore",),
     ),
 )

@@ -48,7 +48,7 @@ MUTANTS = (
         "_rejected",
         "    draft.dead_letters.append(_dead_letter(draft, sync, answer, link, event))\n",
         "",
-        ("links",),
+        ("refusals",),
     ),
     Mutant(
         "a dead letter does not hold the command",
@@ -57,7 +57,7 @@ MUTANTS = (
         "_dead_letter",
         "        command=command,\n",
         "        command=command[:0],\n",
-        ("links",),
+        ("refusals",),
     ),
     Mutant(
         "a command that was refused for good is sent again and again",
@@ -66,7 +66,7 @@ MUTANTS = (
         "_rejected",
         "    _refuse(link, flight, refusal)\n",
         "",
-        ("links",),
+        ("refusals",),
     ),
     Mutant(
         "a refused command is not sent again though its record has changed",
@@ -75,7 +75,7 @@ MUTANTS = (
         "digest_of",
         "record_id, write.values, write.expect)",
         "record_id)",
-        ("links",),
+        ("refusals",),
     ),
     Mutant(
         "a refused command is not tried again on demand",
@@ -84,7 +84,7 @@ MUTANTS = (
         "_retry_one",
         "        link.refusals, link.recent = [one for one in link.refusals if",
         "        link.refusals, link.recent = [one for one in link.refusals if one.digest or",
-        ("links",),
+        ("refusals",),
     ),
     Mutant(
         "a record that the app refuses as a duplicate is not tried again when the one in its way changes",
@@ -93,7 +93,7 @@ MUTANTS = (
         "retry_naming",
         "if refusal.other != named]",
         "if refusal.other == named]",
-        ("links",),
+        ("refusals",),
     ),
     Mutant(
         "`retry` of one category tries all again",
@@ -102,7 +102,7 @@ MUTANTS = (
         "_retry_one",
         'if category in ("", link.category, *(',
         "if category in (category, link.category, *(",
-        ("links", "statuses"),
+        ("refusals", "statuses"),
     ),
     Mutant(
         "a record that waits for an account that is down is failing",
@@ -111,7 +111,7 @@ MUTANTS = (
         "wait_for",
         'set_status(draft, link, "pending",',
         'set_status(draft, link, "failing",',
-        ("links",),
+        ("unanswered",),
     ),
     Mutant(
         "an account that throttles is shown as down",
@@ -120,7 +120,7 @@ MUTANTS = (
         "wait_for",
         '"rate_limited" if throttled else "unavailable"',
         '"unavailable"',
-        ("links",),
+        ("unanswered",),
     ),
     Mutant(
         "what waited for an account does not go out when it is back",
@@ -129,7 +129,7 @@ MUTANTS = (
         "account_up",
         '            start(draft, sync.name, f"waiting {account}")\n',
         "            draft.publish(sync.name)\n",
-        ("links",),
+        ("unanswered",),
     ),
     Mutant(
         "a mapped field that is gone holds nothing up, and is shown nowhere",
@@ -156,7 +156,7 @@ MUTANTS = (
         "create",
         "lacking = [field for field in sync.sides[target].required if",
         "lacking = [field for field in sync.sides[target].constants if",
-        ("links",),
+        ("refusals",),
     ),
     Mutant(
         "a duplicate names only one of the two records",
@@ -192,7 +192,7 @@ MUTANTS = (
         "resend",
         "    link.flight.sent = draft.now\n",
         '    link.flight.sent = draft.now\n    link.flight.token += "0"\n',
-        ("links",),
+        ("unanswered",),
     ),
     Mutant(
         "a command without an answer is never sent again",
@@ -201,7 +201,7 @@ MUTANTS = (
         "go_on_resending",
         "draft.now - link.flight.sent <= RESEND_AFTER:",
         "draft.now - link.flight.sent >= 0:",
-        ("links",),
+        ("unanswered",),
     ),
     Mutant(
         "a create of which nobody can tell whether it was done is sent again blindly",

@@ -139,7 +139,7 @@ MUTANTS = (
         "_after",
         "if _agree(mapping, pair, translation):",
         "if pair[0] == pair[1]:",
-        ("merge", "links"),
+        ("merge",),
     ),
     Mutant(
         "identifiers that are equal normalised are written over each other",
@@ -157,7 +157,7 @@ MUTANTS = (
         "settle_bases",
         "stored.get(field), flight.values[field]",
         "flight.values[field], flight.values[field]",
-        ("links",),
+        ("echoes",),
     ),
     Mutant(
         "the base of the source is its value by now, not the one that was sent: an edit on the way is lost",
@@ -194,7 +194,7 @@ MUTANTS = (
         "_is_newer",
         "return version.newer_than(image.version) or",
         "return True or",
-        ("links",),
+        ("echoes",),
     ),
     Mutant(
         "the record in an answer replaces what the log has told since",
@@ -203,7 +203,7 @@ MUTANTS = (
         "_is_fresh",
         "return image is None or answer.version.newer_than(image.version)",
         "return True",
-        ("links",),
+        ("echoes",),
     ),
     Mutant(
         "an image of the same version replaces the one that is there",
@@ -221,7 +221,7 @@ MUTANTS = (
         "receive",
         "    if not _take_in(",
         "    if row.token is not None:\n        return []\n    if not _take_in(",
-        ("links",),
+        ("echoes",),
     ),
     Mutant(
         "an echo that comes before its answer is taken for a person's edit",
@@ -230,7 +230,7 @@ MUTANTS = (
         "adopt",
         "if flight is not None and flight.token == token:",
         "if flight is not None and flight.token != token:",
-        ("links",),
+        ("echoes",),
     ),
     Mutant(
         "what a second delivery of a command answers is the app's own form for good: an edit in between is lost",
@@ -239,7 +239,7 @@ MUTANTS = (
         "_make_sure",
         "            _rebase(link, mapping.key, side, stored[field])\n",
         "            del link.unsure[mapping.key]\n",
-        ("links",),
+        ("echoes",),
     ),
     Mutant(
         "a field that takes the same two values in turn is never stopped",
@@ -293,6 +293,6 @@ MUTANTS = (
         "_rejected",
         'category in ("invalid_value", "association")',
         'category in ("association",)',
-        ("links",),
+        ("refusals",),
     ),
 )
