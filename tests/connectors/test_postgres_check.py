@@ -14,7 +14,7 @@ from deploy.postgres import EmbeddedPostgres
 from tests.conftest import in_a_thread
 from tests.connectors.conftest import remove
 from tests.connectors.contract import Log, applied, create, one, only, opened, update
-from tests.connectors.test_postgres import PATIENCE, connector, run, uses
+from tests.connectors.postgres_tools import PATIENCE, connector, run, uses
 
 
 @pytest.fixture

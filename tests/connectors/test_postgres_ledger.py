@@ -10,7 +10,7 @@ import pytest
 from connectors.base import Fence, Outcome, Pair
 from connectors.postgres import capture, tidy
 from tests.connectors.contract import Log, create, only, opened, update
-from tests.connectors.test_postgres import PATIENCE, connector, run, uses
+from tests.connectors.postgres_tools import PATIENCE, connector, run, uses
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from connectors.postgres import PostgresConnector
 from rules.catalog import Field
 from rules.config import ConfigError, json_schema, load
 from tests.connectors.contract import all_pages, create, one, only, opened, update
-from tests.connectors.test_postgres import connector, following, run, uses
+from tests.connectors.postgres_tools import connector, following, run, uses
 
 FILE = """\
 accounts:
