@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from connectors.base import ConnectorError, Context, FatalError, Health, Problem
+from connectors.base import Context, FatalError, Health, Problem
 from connectors.hubspot.client import Client, RefusedError, UnknownOutcomeError
 from connectors.hubspot.definitions import Definitions
 from connectors.hubspot.errors import Json
@@ -117,6 +117,4 @@ async def _refused(client: Client, method: str, path: str, doing: str, body: Jso
         return error
     except (RefusedError, UnknownOutcomeError):
         return None
-    except ConnectorError:
-        raise
     return None

@@ -1,6 +1,6 @@
 """All kinds of records with their defaults (semantics section 2) and the associations among them (section 5), on one engine.
 
-The two apps are those of `console.kinds`: a CRM with plain foreign keys, and a desk that keeps its references in tables of
+The two apps are those of `tests.end_to_end.kinds`: a CRM with plain foreign keys, and a desk that keeps its references in tables of
 pairs, by numbers of its own, and in a list. What both hold is compared by SQL, a query for each side.
 """
 
@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from psycopg.rows import tuple_row
 
-from console.kinds import CRM, CRM_DATA, DESK, DESK_DATA, DESK_OBJECTS, SYNCS
 from deploy.postgres import EmbeddedPostgres
 from tests.end_to_end.conftest import engines_in
 from tests.end_to_end.engine import Database, Engine, until
+from tests.end_to_end.kinds import CRM, CRM_DATA, DESK, DESK_DATA, DESK_OBJECTS, SYNCS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

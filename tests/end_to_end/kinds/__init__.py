@@ -1,4 +1,4 @@
-"""Two apps with all kinds of records, for demos and tests: a CRM with plain foreign keys, and a service desk that keeps its
+"""Two apps with all kinds of records: a CRM with plain foreign keys, and a service desk that keeps its
 references in every other way. Their tables, what they hold, and the syncs between them.
 
 Responsible for data that look like life and are the same on every run. Must not know the pipeline.
