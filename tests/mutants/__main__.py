@@ -38,7 +38,7 @@ def main(words: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="mutants-") as home:
         places = [Workplace(Path(home) / str(number), arguments.simulated) for number in range(arguments.jobs)]
         try:
-            print(f"mutants: {len(chosen)}; all holds without any of them: {places[0].prove_fit()}", flush=True)
+            print(f"mutants: {len(chosen)}; the tests hold without any of them: {places[0].prove_fit()}", flush=True)
         except UnfitError as error:
             print(f"mutants: {error}")
             return 2
